@@ -1,0 +1,67 @@
+"""Everything that is checked, by name: `nox` runs lint, types and tests; `nox -s bench` measures.
+
+The sessions run in the environment that nox itself was installed into, not in a virtual environment each:
+they need the same packages, installing those five times takes longer than most sessions do, and on a machine
+that offers nothing but Python the README's one command makes the one environment there is.
+"""
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "tests"]
+
+PYTHON_FOLDERS = ("trio_recipes", "tests", "benchmarks", "docs")
+
+
+def run_module(session: nox.Session, module: str, *arguments: str) -> None:
+    """Run `python -m module` with the Python that nox runs on, whatever PATH holds."""
+    session.log(f"python -m {module}")  # without the arguments, which may name all files there are
+    session.run(sys.executable, "-m", module, *arguments, log=False)
+
+
+def python_files() -> list[str]:
+    """Return every Python file of the project, whether git knows it yet or not."""
+    return [
+        "noxfile.py",
+        *(str(path) for folder in PYTHON_FOLDERS for path in sorted(Path(folder).rglob("*.py"))),
+    ]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely bugs: ruff, and the trio traps that only flake8-async knows."""
+    run_module(session, "ruff", "check")
+    run_module(session, "ruff", "format", "--check")
+    run_module(session, "flake8_async", *python_files())
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, by two checkers that each see what the other does not."""
+    run_module(session, "mypy", *python_files())
+    run_module(session, "pyright", "--pythonpath", sys.executable)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, the fastest folders first (see tests/conftest.py).
+
+    In one process: most of the time goes to real processes, signals and clocks, and two of those tests at
+    once on two cores disturb each other more than they save. `nox -s tests -- -n 2` if you want it.
+    """
+    run_module(session, "pytest", "--durations=10", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Links, Python blocks and example recipes of the documentation (part of `tests` too)."""
+    run_module(session, "pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure; `nox -s bench -- …` passes its own arguments to `python -m benchmarks`."""
+    run_module(session, "benchmarks", *(session.posargs or ["--quick"]))

@@ -1,0 +1,1 @@
+"""What answers agent steps: backends, and the configuration that says which agent is answered by which."""

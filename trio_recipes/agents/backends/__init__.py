@@ -1,0 +1,1 @@
+"""The backends of this version, one a file: ``echo`` and ``command``."""

@@ -1,0 +1,155 @@
+"""A backend that is a program: the prompt on its standard input, the answer on its standard output."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+from attrs import define, evolve, field, frozen
+
+from trio_recipes.errors import BackendError, InternalError
+from trio_recipes.failure import STDERR_TAIL
+from trio_recipes.processes import Channel, Command, Exit, ProcessTrees, Signalled, Stopper, StopReport
+from trio_recipes.runtime.ports import AgentCall, AgentReply
+
+if TYPE_CHECKING:
+    from trio_recipes.runtime.ports import AgentRequest
+
+INTERPRETER: Final = ("AMPLIFIER_PYTHON", "TRIO_RECIPES_PYTHON")
+"""Variables that hold the running Python, as bash steps have them (recipe-language.md section 2)."""
+
+_LASTING: Final = (FileNotFoundError, NotADirectoryError, PermissionError, ValueError)
+"""Reasons not to start a program that trying again won't mend."""
+
+
+@frozen
+class CommandBackend:
+    """Runs a program for each request, in the project's folder and in a process tree of its own.
+
+    The program reads the prompt, complete, until the end of its standard input. What it prints is the answer, without
+    one line end at its end; what it prints on stderr is recorded. ``TRIO_RECIPES_AGENT`` holds the agent's name,
+    ``TRIO_RECIPES_MODEL`` the model that the step wants, if it wants one. Its processes are stopped as those of a bash
+    step are; what it leaves running ends with it.
+
+    Args:
+        argv: the program and its arguments; no shell is involved.
+        kill_grace: seconds between SIGTERM and SIGKILL when it is stopped.
+        trees: starts the processes; ``Agents.attached`` sets it.
+    """
+
+    argv: tuple[str, ...]
+    kill_grace: float = 2.0
+    trees: ProcessTrees | None = field(default=None, eq=False, repr=False)
+
+    def attached(self, trees: ProcessTrees) -> CommandBackend:
+        """The same backend, in a runtime whose process trees are ``trees``."""
+        return evolve(self, trees=trees)
+
+    async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
+        """Run the program; when cancelled, stop all of its processes first.
+
+        Raises:
+            BackendError: it can't be run, or ended with a code other than 0.
+        """
+        if self.trees is None:
+            raise InternalError("a command backend was asked before it was attached to a runtime's process trees")
+        answer = Answer(call)
+        stopper = Stopper()
+        forget = call.forcible.register(stopper.force)
+        try:
+            ended = await self.trees.run(
+                self._command(request),
+                on_output=answer.take,
+                on_signal=answer.tell_signal,
+                on_stopped=answer.tell_survivors,
+                stopper=stopper,
+            )
+        except (OSError, ValueError) as error:  # ValueError: a NUL character in an argument or variable
+            may_pass = not isinstance(error, _LASTING)
+            raise BackendError(f"{self.argv[0]!r} can't be run: {error}", retryable=may_pass) from error
+        finally:
+            forget()
+        if ended.code != 0:
+            raise self._failure(ended, answer)
+        return AgentReply(text=answer.text(), model=request.model)
+
+    def _command(self, request: AgentRequest) -> Command:
+        own = {"TRIO_RECIPES_AGENT": request.agent, **({"TRIO_RECIPES_MODEL": request.model} if request.model else {})}
+        return Command(
+            argv=self.argv,
+            cwd=request.project or os.curdir,
+            env={**os.environ, **dict.fromkeys(INTERPRETER, sys.executable), **own},
+            session_id=request.session_id,
+            key=request.key,
+            attempt=request.attempt,
+            stdin=request.prompt.encode("utf-8", "replace"),
+            kill_grace=self.kill_grace,
+            background="kill",
+        )
+
+    def _failure(self, ended: Exit, answer: Answer) -> BackendError:
+        how = f"exited with {ended.code}" if ended.code > 0 else f"was ended by {_name(-ended.code)}"
+        why = f": {answer.complaint}" if answer.complaint else ""
+        return BackendError(f"{self.argv[0]!r} {how}{why}", exit_code=ended.code)
+
+
+@define(eq=False)
+class Answer:
+    """Takes what the program prints: stdout as the streamed answer, stderr to the record, its end to messages.
+
+    Args:
+        call: the conversation.
+    """
+
+    call: AgentCall
+    _pieces: list[str] = field(factory=list, init=False)
+    _held: str = field(default="", init=False)  # a line end, which is none of the answer if it stays the last
+    _tail: bytes = field(default=b"", init=False)
+    _decoder: codecs.IncrementalDecoder = field(
+        factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"), init=False
+    )
+
+    def take(self, channel: Channel, data: bytes, /, *, background: bool) -> None:
+        """Take a piece of output."""
+        if channel == "stderr" or background:
+            self.call.output(channel, data, background=background)
+            self._tail = (self._tail + data)[-STDERR_TAIL:]
+        else:
+            self._stream(self._decoder.decode(data))
+
+    def text(self) -> str:
+        """The whole answer, once the program has ended."""
+        self._stream(self._decoder.decode(b"", final=True))
+        return "".join(self._pieces)
+
+    @property
+    def complaint(self) -> str:
+        """The end of stderr."""
+        return self._tail.decode("utf-8", "replace").lstrip("\ufffd").strip()
+
+    def tell_signal(self, signalled: Signalled) -> None:
+        """Record that a process was signalled."""
+        self.call.signalled(signalled.pid, _name(signalled.signal))
+
+    def tell_survivors(self, report: StopReport) -> None:
+        """Record what can't be stopped."""
+        for survivor in report.survivors:
+            self.call.resisted(f"process {survivor.pid}: {survivor.reason}")
+
+    def _stream(self, text: str) -> None:
+        text = self._held + text
+        self._held = "\n" if text.endswith("\n") else ""
+        piece = text.removesuffix("\n")
+        if piece:
+            self._pieces.append(piece)
+            self.call.stream(piece)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals have no names in Python
+        return f"signal {number}"

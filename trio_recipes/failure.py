@@ -1,0 +1,63 @@
+"""A failure of a step, as a value: it is recorded, handed to the parent and decided on, never thrown across tasks."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import evolve, frozen
+
+STDERR_TAIL = 4096
+"""Characters of stderr kept in a message; all of it stays in the record (decisions.md)."""
+
+
+class FailureKind(StrEnum):
+    """What went wrong, as people and retry rules tell failures apart."""
+
+    EXIT = "exit"
+    TIMEOUT = "timeout"
+    BACKEND = "backend"
+    RATE_LIMIT = "rate_limit"
+    FUNCTION = "function"
+    TEMPLATE = "template"
+    LIMIT = "limit"
+    DENIED = "denied"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+NEVER_RETRIED = frozenset({FailureKind.LIMIT, FailureKind.DENIED, FailureKind.CANCELLED, FailureKind.INTERNAL})
+"""Kinds that another attempt can't mend; ``cancelled`` is somebody's decision, not an accident."""
+
+
+@frozen
+class Failure:
+    """Why a scope failed.
+
+    Args:
+        kind: the sort of failure.
+        message: for people; says what to do where that is known.
+        path: the scope where it began (a parent that fails because of a child keeps the child's path).
+        attempt: which attempt it was, from 1.
+        exit_code: of a bash or command step, negative for a signal; None otherwise.
+        retryable: False if the cause can't go away by trying again.
+        hint: what may help, or "".
+        cause: the type of the exception behind it, or "".
+    """
+
+    kind: FailureKind
+    message: str
+    path: str = ""
+    attempt: int = 1
+    exit_code: int | None = None
+    retryable: bool = True
+    hint: str = ""
+    cause: str = ""
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether ``retry`` applies to it at all."""
+        return self.retryable and self.kind not in NEVER_RETRIED
+
+    def at(self, path: str, attempt: int = 1) -> Failure:
+        """The same failure, located, unless it already is."""
+        return self if self.path else evolve(self, path=path, attempt=attempt)

@@ -1,0 +1,96 @@
+"""Scans of all processes, shared by everybody who needs one at that moment; and the sweep after a crash.
+
+A scan costs milliseconds and a thread. A thousand commands that are cancelled at once ask for theirs at
+once, so a scan serves all who asked before it began (decisions.md, "Processes").
+"""
+
+import trio
+from attrs import define, field
+
+from . import family
+from .command import StopReport
+from .platform import Platform, native
+from .snapshot import Snapshot
+from .stopping import Descent, Stopping
+
+
+@define
+class _Batch:
+    """Those who wait for the same scan."""
+
+    snapshot: Snapshot | None = None
+
+
+@define(eq=False)
+class Sweeper:
+    """Takes snapshots, one at a time.
+
+    Attributes:
+        platform: Whom to ask.
+        groups: The process groups that the portable platform shall look at.
+        since: Start time of the oldest process that may carry a mark of ours.
+        scans: How many scans there were; for tests and benchmarks.
+    """
+
+    platform: Platform
+    groups: set[int] = field(factory=set)
+    since: int = 0
+    scans: int = 0
+    _next: _Batch = field(factory=_Batch, init=False)
+    _lock: trio.Lock = field(factory=trio.Lock, init=False)
+    # Of our own: the default limiter may be full of blocking functions when everything is to be stopped.
+    _thread: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(1), init=False)
+
+    async def snapshot(self) -> Snapshot:
+        """Return a snapshot of a moment after this call.
+
+        Raises:
+            OSError: ``/proc`` can't be read, for want of file descriptors for instance.
+        """
+        batch = self._next
+        async with self._lock:
+            if batch.snapshot is None:
+                self._next = _Batch()  # who asks from now on wants a later moment
+                # Abandoned if it hangs: reading about a process waits for whoever holds its memory lock.
+                batch.snapshot = await trio.to_thread.run_sync(self._scan, limiter=self._thread, abandon_on_cancel=True)
+            return batch.snapshot
+
+    def _scan(self) -> Snapshot:
+        self.scans += 1
+        return Snapshot.of(self.platform.scan(tuple(self.groups), self.since))
+
+
+async def kill_marked(runner_id: str, *, platform: Platform | None = None) -> list[StopReport]:
+    """Kill what a dead runner left behind, without grace: nobody is there any more to use the time.
+
+    The runner's watchman has done that long before, as a rule; this is for when it was killed as well.
+    Processes are found by their mark, so where there is no ``/proc`` none is found. The calling process
+    and its ancestors are spared.
+
+    Args:
+        runner_id: The runner's id, as given to `ProcessTrees`.
+        platform: For tests.
+
+    Returns:
+        One report, or none if nothing was found.
+    """
+    sweeper = Sweeper(platform or native())
+    return await kill_picked(family.of_run(runner_id), sweeper, cause="swept")
+
+
+async def kill_picked(pick: family.Pick, sweeper: Sweeper, *, cause: str, grace: float = 0.0) -> list[StopReport]:
+    """Stop what is picked out of snapshots, if there is anything.
+
+    A cancellation takes effect before or after the stop, which is bounded, and not in its middle.
+    """
+    strays = family.Family(pick)
+    if not strays.running(await sweeper.snapshot()):
+        return []
+    descent = Descent(grace)
+    descent.stop(cause)
+    if not grace:
+        descent.force()
+    reports: list[StopReport] = []
+    with trio.CancelScope(shield=True):  # bounded by the ladder: grace and `stopping.RESISTANCE`
+        reports.append(await Stopping(strays, descent, sweeper).carry_out())
+    return reports

@@ -1,0 +1,118 @@
+"""What a walk asks of whoever drives it.
+
+A *walk* is a generator that knows what a recipe means and nothing about how it runs: it yields an ask, is sent the
+:class:`~trio_recipes.progress.outcome.Outcome`, and returns its own. Two drivers answer: ``runtime/drive.py`` runs
+what is not finished, as scopes; ``progress/replay.py`` looks up what is. So a live run and a resumed one can't differ
+in what a loop, a condition or a failure means: there is one piece of code for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+from attrs import frozen
+
+from trio_recipes.progress.outcome import Outcome
+
+if TYPE_CHECKING:
+    from trio_recipes.language.model import Recipe, Step
+    from trio_recipes.progress.frame import Frame
+
+
+class Next(Enum):
+    """What a parallel loop does once one of its iterations has ended."""
+
+    GO_ON = "go on"
+    START_NO_MORE = "start no more"
+    STOP_OTHERS = "stop others"
+
+
+@frozen(eq=False)
+class Pass:
+    """One pass of a step's own action, with its attempts and its timeout.
+
+    Args:
+        path: the scope: the step itself, or one iteration of its loop.
+        step: the step.
+        frame: the variables it sees.
+        inner: makes the walk of one attempt of a composite action (sub-recipe, loop body); None for a leaf.
+    """
+
+    path: str
+    step: Step
+    frame: Frame
+    inner: Callable[[], Walk] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The scope's kind for records and people."""
+        return self.step.kind
+
+
+@frozen(eq=False)
+class Enter:
+    """A composite scope without attempts of its own: a loop or a stage."""
+
+    path: str
+    kind: str
+    inner: Callable[[], Walk]
+    step: Step | None = None
+
+
+@frozen(eq=False)
+class Decided:
+    """A scope whose outcome needed no work: skipped by its condition, or failed in evaluating it."""
+
+    path: str
+    step: Step
+    outcome: Outcome
+
+
+@frozen(eq=False)
+class Fan:
+    """Concurrent passes; the answer is the list of their outcomes in input order, None for those never started.
+
+    Args:
+        path: the loop's path.
+        count: how many there are.
+        make: makes pass ``i``, with variables of its own.
+        ended: called once for each outcome, in the order of ending; says what follows.
+        limit: at most so many at once, or None.
+    """
+
+    path: str
+    count: int
+    make: Callable[[int], Pass | Decided]
+    ended: Callable[[int, Outcome], Next]
+    limit: int | None = None
+
+
+@frozen(eq=False)
+class NeedRecipe:
+    """The sub-recipe at ``name``, relative to the file ``origin``: answered with a Recipe, or a failed Outcome."""
+
+    path: str
+    name: str
+    origin: str | None
+
+
+@frozen(eq=False)
+class Warn:
+    """Something to tell people; the answer means nothing."""
+
+    path: str
+    message: str
+
+
+Scoped: TypeAlias = Pass | Enter
+Ask: TypeAlias = Pass | Enter | Decided | Fan | NeedRecipe | Warn
+Answer: TypeAlias = "Outcome | list[Outcome | None] | Recipe | None"
+Walk: TypeAlias = Generator[Ask, Answer, Outcome]
+
+
+def answered(answer: Answer) -> Outcome:
+    """The outcome that a scope's ask was answered with."""
+    assert isinstance(answer, Outcome)
+    return answer

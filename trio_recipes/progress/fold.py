@@ -1,0 +1,216 @@
+"""Events -> what is known of a session: which scopes are done, with which result, and how each run ended.
+
+A session that runs and one that is resumed, shown or listed use this one fold, so they can't disagree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from trio_recipes.events import (
+    AttemptFailed,
+    AttemptStarted,
+    CancelRequested,
+    Event,
+    Output,
+    RecipeFrozen,
+    RunEnded,
+    RunStarted,
+    ScopeFinished,
+    ScopeStarted,
+    ScopeStatus,
+    SessionCreated,
+    Stamped,
+    Waiting,
+)
+from trio_recipes.progress import path as paths
+from trio_recipes.progress.outcome import GOES_ON
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from trio_recipes.events import Cancellation
+    from trio_recipes.failure import Failure
+    from trio_recipes.values import Value
+
+
+@define
+class Record:
+    """What is durably known about one scope. Times are microseconds since the epoch (UTC)."""
+
+    path: str
+    kind: str = ""
+    digest: str = ""
+    status: ScopeStatus = ScopeStatus.PENDING
+    handled: bool = False
+    failure: Failure | None = None
+    cancellation: Cancellation | None = None
+    exit_code: int | None = None
+    channel: str | None = None
+    value: Value = None
+    failed_attempts: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    waits_for: str = ""
+    chunks: dict[str, list[bytes]] = field(factory=dict)
+
+    @property
+    def final(self) -> bool:
+        """Whether a resume reuses it: it completed, was skipped, or its failure was handled."""
+        return self.handled or self.status in GOES_ON
+
+    @property
+    def attempts(self) -> int:
+        """Attempts begun so far, the one in hand included."""
+        last = self.status is not ScopeStatus.FAILED and self.started_at is not None
+        return self.failed_attempts + last
+
+    def output(self, channel: str) -> bytes:
+        """Everything the last attempt wrote to ``channel``, whole."""
+        return b"".join(self.chunks.get(channel, ()))
+
+
+@define
+class Progress:
+    """What is known of one session.
+
+    Args:
+        records: by path, in the order in which the scopes first began.
+        recipes: frozen recipe texts by key.
+        run: the number of the last run; 0 before the first.
+        ended: how the last run ended, or None while it runs (or was interrupted).
+        cancellations: requests the owner delivered in the last run.
+    """
+
+    created: SessionCreated | None = None
+    created_at: int = 0
+    records: dict[str, Record] = field(factory=dict)
+    recipes: dict[str, RecipeFrozen] = field(factory=dict)
+    run: int = 0
+    ended: RunEnded | None = None
+    ended_at: int | None = None
+    cancellations: list[CancelRequested] = field(factory=list)
+    last_seq: int = 0
+
+    def apply(self, stamped: Stamped) -> None:
+        """Take one more event into account; events come in the order of their ``seq``."""
+        self.last_seq = stamped.seq
+        handler = _HANDLERS.get(type(stamped.event))
+        if handler:
+            handler(self, stamped.event, stamped.at)
+
+    def finished(self, path: str) -> Record | None:
+        """The record of a scope that need not run again, or None."""
+        record = self.records.get(path)
+        return record if record is not None and record.final else None
+
+    def void_below(self, path: str) -> None:
+        """Forget what stands below a composite whose attempt failed: the next attempt starts afresh."""
+        for below in [p for p in self.records if p != path and paths.contains(path, p)]:
+            del self.records[below]
+
+    def record(self, path: str) -> Record:
+        """The record at ``path``, made if there is none yet."""
+        found = self.records.get(path)
+        if found is None:
+            found = self.records[path] = Record(path)
+        return found
+
+
+def fold(events: Iterable[Stamped]) -> Progress:
+    """Everything ``events`` say, from the first on."""
+    progress = Progress()
+    for stamped in events:
+        progress.apply(stamped)
+    return progress
+
+
+# --- one handler a kind of event; kinds that change nothing here have none ---------------------------------------
+
+
+def _created(progress: Progress, event: SessionCreated, at: int) -> None:
+    progress.created, progress.created_at = event, at
+
+
+def _run_started(progress: Progress, _event: RunStarted, _at: int) -> None:
+    progress.run += 1
+    progress.ended, progress.ended_at = None, None
+    progress.cancellations.clear()
+    _interrupt(progress)
+
+
+def _interrupt(progress: Progress) -> None:
+    """Scopes that were under way when their run's events stop are interrupted; what they had produced stays."""
+    for record in progress.records.values():
+        if record.status in (ScopeStatus.RUNNING, ScopeStatus.WAITING):
+            record.status, record.waits_for = ScopeStatus.INTERRUPTED, ""
+
+
+def _frozen(progress: Progress, event: RecipeFrozen, _at: int) -> None:
+    progress.recipes[event.key] = event
+
+
+def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
+    record = progress.record(event.path)
+    if record.status is ScopeStatus.FAILED:
+        record.failed_attempts = 0  # a failed step runs again with fresh attempts (decisions.md)
+    record.kind, record.digest, record.started_at, record.finished_at = event.kind, event.digest, at, None
+    record.failure = record.cancellation = record.exit_code = record.channel = None
+    record.status, record.handled, record.value = ScopeStatus.RUNNING, False, None
+    record.chunks.clear()
+
+
+def _attempt_failed(progress: Progress, event: AttemptFailed, _at: int) -> None:
+    progress.record(event.path).failed_attempts += 1
+    progress.void_below(event.path)
+
+
+def _attempt_started(progress: Progress, event: AttemptStarted, _at: int) -> None:
+    record = progress.record(event.path)
+    record.status, record.waits_for = ScopeStatus.RUNNING, ""
+    record.chunks.clear()
+
+
+def _output(progress: Progress, event: Output, _at: int) -> None:
+    if not event.background:
+        progress.record(event.path).chunks.setdefault(event.channel, []).append(event.data)
+
+
+def _waiting(progress: Progress, event: Waiting, _at: int) -> None:
+    record = progress.record(event.path)
+    record.status, record.waits_for = ScopeStatus.WAITING, event.what
+
+
+def _finished(progress: Progress, event: ScopeFinished, at: int) -> None:
+    record = progress.record(event.path)
+    record.status, record.handled, record.failure = event.status, event.handled, event.failure
+    record.cancellation, record.exit_code = event.cancellation, event.exit_code
+    record.channel, record.value, record.finished_at, record.waits_for = event.channel, event.value, at, ""
+    if event.status is ScopeStatus.FAILED:
+        record.failed_attempts += 1
+
+
+def _cancel_requested(progress: Progress, event: CancelRequested, _at: int) -> None:
+    progress.cancellations.append(event)
+
+
+def _run_ended(progress: Progress, event: RunEnded, at: int) -> None:
+    progress.ended, progress.ended_at = event, at
+    _interrupt(progress)
+
+
+_HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
+    SessionCreated: _created,  # type: ignore[dict-item]
+    RunStarted: _run_started,  # type: ignore[dict-item]
+    RecipeFrozen: _frozen,  # type: ignore[dict-item]
+    ScopeStarted: _started,  # type: ignore[dict-item]
+    AttemptFailed: _attempt_failed,  # type: ignore[dict-item]
+    AttemptStarted: _attempt_started,  # type: ignore[dict-item]
+    Output: _output,  # type: ignore[dict-item]
+    Waiting: _waiting,  # type: ignore[dict-item]
+    ScopeFinished: _finished,  # type: ignore[dict-item]
+    CancelRequested: _cancel_requested,  # type: ignore[dict-item]
+    RunEnded: _run_ended,  # type: ignore[dict-item]
+}

@@ -1,0 +1,136 @@
+"""The variables of one recipe on the stack, and the budget of the tree it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import define, evolve, field, frozen
+
+from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.language.model import BashStep
+
+if TYPE_CHECKING:
+    from trio_recipes.language.model import Recipe, Recursion, Step
+    from trio_recipes.progress.outcome import Outcome
+    from trio_recipes.values import Value
+
+ENGINE_KEYS = frozenset({"recipe", "session", "step", "stage"})
+"""Names the engine sets itself; never part of a sub-recipe's result (recipe-language.md section 2, ``recipe``)."""
+
+
+@define
+class Budget:
+    """Agent steps taken over the whole tree; reused ones count (decisions.md)."""
+
+    limit: int
+    taken: int = 0
+
+    def take(self, stack: tuple[str, ...]) -> Failure | None:
+        """Take one agent step, or say why not (recipe-language.md section 9)."""
+        if self.taken >= self.limit:
+            return _over(
+                f"more than {self.limit} agent steps (recursion.max_total_steps)", stack, "raise max_total_steps"
+            )
+        self.taken += 1
+        return None
+
+
+def _over(what: str, stack: tuple[str, ...], hint: str) -> Failure:
+    return Failure(FailureKind.LIMIT, f"{what}; recipes on the stack: {' > '.join(stack)}", hint=hint, retryable=False)
+
+
+@frozen
+class SessionFacts:
+    """What ``{{session.…}}`` says."""
+
+    id: str
+    started: str
+    project: str
+
+
+@define(eq=False)
+class Frame:
+    """One recipe on the stack, with its variables.
+
+    Args:
+        recipe: what is being walked.
+        variables: name -> value; changed by the walk only, in document order.
+        given: names the recipe was handed by its caller: no part of its result.
+        stack: names of the recipes from the root to this one.
+        budget: shared by the tree, or by the subtree of a step with a ``recursion`` of its own.
+        max_depth: recipes allowed on the stack.
+        facts: of the session.
+    """
+
+    recipe: Recipe
+    variables: dict[str, Value]
+    given: frozenset[str]
+    stack: tuple[str, ...]
+    budget: Budget
+    max_depth: int
+    facts: SessionFacts
+    skipped: list[Value] = field(factory=list)
+
+    def set_step(self, step: Step, index: int) -> None:
+        """Bind ``{{step.id}}`` and ``{{step.index}}``."""
+        self.variables["step"] = {"id": step.id, "index": index}
+
+    def set_stage(self, name: str, index: int) -> None:
+        """Bind ``{{stage.name}}`` and ``{{stage.index}}``."""
+        self.variables["stage"] = {"name": name, "index": index}
+
+    def skip(self, step_id: str) -> None:
+        """Note a skipped step in ``_skipped_steps``."""
+        self.skipped.append(step_id)
+        self.variables["_skipped_steps"] = list(self.skipped)
+
+    def bind_result(self, step: Step, outcome: Outcome) -> None:
+        """Store the result of one pass under ``output``, and its exit code under ``output_exit_code``."""
+        if step.output:
+            self.variables[step.output] = outcome.value
+        if isinstance(step, BashStep) and step.output_exit_code and outcome.exit_code is not None:
+            self.variables[step.output_exit_code] = str(outcome.exit_code)
+
+    def copy(self, variables: Mapping[str, Value]) -> Frame:
+        """A frame for one parallel iteration: its own variables, everything else shared."""
+        return evolve(self, variables={**self.variables, **variables}, skipped=list(self.skipped))
+
+    def call(self, recipe: Recipe, context: dict[str, Value], limits: Recursion | None) -> Frame | Failure:
+        """The frame of a sub-recipe, which sees ``context`` over its own defaults and nothing else.
+
+        Args:
+            recipe: the sub-recipe.
+            context: the variables it is given.
+            limits: the step's own ``recursion``, replacing the tree's for the subtree.
+        """
+        stack = (*self.stack, recipe.name)
+        max_depth = limits.max_depth if limits else self.max_depth
+        if len(stack) > max_depth:
+            return _over(f"more than {max_depth} recipes deep (recursion.max_depth)", stack, "raise max_depth")
+        budget = Budget(limits.max_total_steps) if limits else self.budget
+        return Frame(recipe, _start(recipe, context, self.facts), frozenset(context), stack, budget, max_depth, self.facts)
+
+    def added(self) -> dict[str, Value]:
+        """What a sub-recipe's call results in: every variable but those given and the engine's own."""
+        hidden = self.given | ENGINE_KEYS
+        return {k: v for k, v in self.variables.items() if k not in hidden and not k.startswith("_")}
+
+
+def root_frame(recipe: Recipe, context: Mapping[str, Value], facts: SessionFacts) -> Frame:
+    """The frame of a session's own recipe; ``context`` holds the caller's variables."""
+    limits = recipe.recursion
+    budget = Budget(limits.max_total_steps)
+    variables = _start(recipe, context, facts)
+    return Frame(recipe, variables, frozenset(context), (recipe.name,), budget, limits.max_depth, facts)
+
+
+def _start(recipe: Recipe, context: Mapping[str, Value], facts: SessionFacts) -> dict[str, Value]:
+    return {
+        **recipe.context,
+        **context,
+        "recipe": {"name": recipe.name, "version": recipe.version, "description": recipe.description},
+        "session": {"id": facts.id, "started": facts.started, "project": facts.project},
+        "_approval_message": "",
+        "_skipped_steps": [],
+    }

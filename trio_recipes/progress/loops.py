@@ -1,0 +1,247 @@
+"""What ``foreach`` and ``while`` mean (recipe-language.md section 7), as generators.
+
+Each iteration is: bind the loop variables, one pass of the body, ``output``, ``update_context``, ``break_when``. What
+an iteration binds for its body only is put back afterwards, whatever it shadowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from attrs import define, evolve, field, frozen
+
+from trio_recipes.errors import ExpressionError, TemplateError
+from trio_recipes.events import ScopeStatus
+from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.language.model import Foreach, While
+from trio_recipes.progress import path as paths
+from trio_recipes.progress.asks import Answer, Ask, Decided, Fan, Next, Pass, Walk, Warn, answered
+from trio_recipes.progress.outcome import CANCELLED, SKIPPED, Outcome, completed, failed
+
+if TYPE_CHECKING:
+    from trio_recipes.language.model import Step
+    from trio_recipes.progress.frame import Frame
+    from trio_recipes.values import Value
+
+MakePass: TypeAlias = "Callable[[Step, Frame, str], Pass | Decided]"
+
+_MISSING = object()
+
+
+def walk_loop(step: Step, loop: Foreach | While, frame: Frame, path: str, make: MakePass) -> Walk:
+    """All iterations of a loop; binds ``collect`` and ``output`` itself and returns the list of results."""
+    work = _Loop(step, loop, frame, path, make)
+    if isinstance(loop, While):
+        return _walk_while(work, loop)
+    try:
+        items = loop.items.value(frame.variables)
+    except TemplateError as error:
+        return _ended(work.failure(f"foreach: {error}"))
+    problem = _not_loopable(items, loop)
+    if problem:
+        return _ended(work.failure(problem))
+    assert isinstance(items, list)
+    if not items:
+        return _ended(work.empty())
+    return _walk_items(work, loop, items) if loop.parallel == 1 else _walk_parallel(work, loop, items)
+
+
+def _ended(outcome: Outcome) -> Walk:
+    return outcome
+    yield  # a walk is a generator, even one with nothing to ask
+
+
+def _not_loopable(items: Value, loop: Foreach) -> str:
+    source = loop.items.source
+    if not isinstance(items, list):
+        hint = "; the step that makes it may need parse_json: true" if isinstance(items, str) else ""
+        return f"foreach: {source} is a {type(items).__name__}, not a list{hint}"
+    if len(items) > loop.max_iterations:
+        return f"foreach: {source} has {len(items)} items, more than max_iterations: {loop.max_iterations}"
+    return ""
+
+
+@define(eq=False)
+class _Loop:
+    """One loop at work."""
+
+    step: Step
+    loop: Foreach | While
+    frame: Frame
+    path: str
+    make: MakePass
+    results: list[Value] = field(factory=list)
+
+    def failure(self, message: str) -> Outcome:
+        text = f"step '{self.step.id}': {message}"
+        return failed(Failure(FailureKind.TEMPLATE, text, self.path, retryable=False))
+
+    def pass_at(self, index: int, frame: Frame) -> Pass | Decided:
+        return self.make(self.step, frame, paths.iteration(self.path, index))
+
+    def empty(self) -> Outcome:
+        if self.loop.collect:
+            self.frame.variables[self.loop.collect] = []
+        return SKIPPED
+
+    def done(self, *, ends_block: bool = False) -> Outcome:
+        if self.loop.collect:
+            self.frame.variables[self.loop.collect] = self.results
+        elif self.step.output and self.results:
+            self.frame.variables[self.step.output] = self.results[-1]
+        return Outcome(ScopeStatus.COMPLETED, value=self.results, ends_block=ends_block)
+
+    def after(self, outcome: Outcome, frame: Frame) -> _After:
+        """``output``, ``update_context``, ``break_when``, on the variables that the iteration saw."""
+        frame.bind_result(self.step, outcome)
+        try:
+            for name, template in self.loop.update_context.items():
+                frame.variables[name] = template.render(frame.variables)
+        except TemplateError as error:
+            return _After(failure=self.failure(f"update_context: {error}"))
+        return self._break(frame)
+
+    def _break(self, frame: Frame) -> _After:
+        if self.loop.break_when is None:
+            return _After()
+        try:
+            return _After(stop=self.loop.break_when.test(frame.variables))
+        except (ExpressionError, TemplateError) as error:
+            return _After(warning=f"step '{self.step.id}': break_when ignored: {error}")
+
+
+@frozen
+class _After:
+    """What is to be done after an iteration."""
+
+    stop: bool = False
+    failure: Outcome | None = None
+    warning: str = ""
+
+
+@contextmanager
+def _bound(frame: Frame, bindings: Mapping[str, Value]) -> Iterator[None]:
+    before = {name: frame.variables.get(name, _MISSING) for name in bindings}
+    frame.variables.update(bindings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is _MISSING:
+                frame.variables.pop(name, None)
+            else:
+                frame.variables[name] = value  # type: ignore[assignment]
+
+
+def _counters(index: int) -> dict[str, Value]:
+    return {"_loop_index": index, "_loop_iteration": index + 1}
+
+
+# --- one at a time -----------------------------------------------------------------------------------------------
+
+
+def _walk_while(work: _Loop, loop: While) -> Walk:
+    for index in range(loop.max_iterations):
+        try:
+            if not loop.condition.test(work.frame.variables):
+                break
+        except (ExpressionError, TemplateError) as error:
+            return work.failure(f"while_condition: {error}")
+        end = yield from _iterate(work, index, _counters(index))
+        if end is not None:
+            return end
+    return work.done()
+
+
+def _walk_items(work: _Loop, loop: Foreach, items: list[Value]) -> Walk:
+    for index, item in enumerate(items):
+        end = yield from _iterate(work, index, {loop.variable: item, **_counters(index)})
+        if end is not None:
+            return end
+    return work.done()
+
+
+def _iterate(work: _Loop, index: int, bindings: Mapping[str, Value]) -> Generator[Ask, Answer, Outcome | None]:
+    """One iteration; an outcome if the loop is over with it, else None."""
+    with _bound(work.frame, bindings):
+        outcome = answered((yield work.pass_at(index, work.frame)))
+        if not outcome.goes_on:
+            return outcome
+        if outcome.ends_block:
+            return Outcome(ScopeStatus.COMPLETED, value=work.results, ends_block=True)
+        work.results.append(outcome.value)
+        after = work.after(outcome, work.frame)
+        if after.warning:
+            yield Warn(work.path, after.warning)
+        if after.failure:
+            return after.failure
+    return work.done() if after.stop else None
+
+
+# --- at once -----------------------------------------------------------------------------------------------------
+
+
+def _walk_parallel(work: _Loop, loop: Foreach, items: list[Value]) -> Walk:
+    fan = _Parallel(work, loop, items)
+    answer = yield Fan(work.path, len(items), fan.make, fan.ended, loop.parallel)
+    for warning in fan.warnings:
+        yield Warn(work.path, warning)
+    assert isinstance(answer, list)
+    return fan.result(answer)
+
+
+@define(eq=False)
+class _Parallel:
+    """The iterations of a parallel loop: each on its own copy of the variables, their results in input order."""
+
+    work: _Loop
+    loop: Foreach
+    items: list[Value]
+    frames: dict[int, Frame] = field(factory=dict)
+    upto: int | None = None
+    failure: Outcome | None = None
+    warnings: list[str] = field(factory=list)
+
+    def make(self, index: int) -> Pass | Decided:
+        frame = self.work.frame.copy({self.loop.variable: self.items[index], **_counters(index)})
+        self.frames[index] = frame
+        return self.work.pass_at(index, frame)
+
+    def ended(self, index: int, outcome: Outcome) -> Next:
+        """Decide what follows; called in the order of ending, so it must not depend on that order."""
+        frame = self.frames.pop(index)
+        if not outcome.goes_on:
+            return Next.STOP_OTHERS if outcome.failure else Next.START_NO_MORE
+        if outcome.ends_block:
+            return Next.START_NO_MORE
+        return self._apply(index, self.work.after(outcome, frame))
+
+    def _apply(self, index: int, after: _After) -> Next:
+        if after.warning and after.warning not in self.warnings:
+            self.warnings.append(after.warning)
+        if after.failure:
+            self.failure = after.failure
+            return Next.STOP_OTHERS
+        if not after.stop:
+            return Next.GO_ON
+        self.upto = min(index + 1, self.upto or len(self.items))
+        return Next.START_NO_MORE
+
+    def result(self, outcomes: list[Outcome | None]) -> Outcome:
+        failures = [o.failure for o in outcomes if o and o.failure and not o.handled]
+        if self.failure or failures:
+            return self.failure or failed(self._summary(failures))
+        if any(o is not None and o.ends_block for o in outcomes):
+            return Outcome(ScopeStatus.COMPLETED, ends_block=True)
+        counted = outcomes[: self.upto]
+        if any(o is None or not o.goes_on for o in counted):
+            return CANCELLED
+        self.work.results = [o.value for o in counted if o]
+        return self.work.done()
+
+    def _summary(self, failures: list[Failure]) -> Failure:
+        first = failures[0]
+        text = f"step '{self.work.step.id}': {len(failures)} of {len(self.items)} iterations failed: {first.message}"
+        return evolve(first, message=text)

@@ -1,0 +1,103 @@
+"""The value and effects of what is finished, recomputed from its leaves' records: pure and synchronous.
+
+Only leaves' outputs are stored (decisions.md); a composite's record says how it ended, and walking it again over its
+leaves' records gives its value and its effect on the variables. The same walks run live: see ``asks.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+from attrs import evolve, frozen
+
+from trio_recipes.errors import InternalError
+from trio_recipes.language.model import BashStep, Recipe
+from trio_recipes.language.output import interpret
+from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Pass, Walk
+from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, settle
+
+if TYPE_CHECKING:
+    from trio_recipes.language.model import Step
+    from trio_recipes.progress.fold import Progress, Record
+    from trio_recipes.values import Value
+
+RecipeLookup: TypeAlias = "Callable[[NeedRecipe], Recipe | None]"
+
+
+def read_result(step: Step, text: str | None, value: Value) -> Value:
+    """The value of a leaf's raw result: text is read by the rules of recipe-language.md section 6."""
+    if text is None:
+        return value
+    return interpret(text, parse_json=step.parse_json, fallback=isinstance(step, BashStep))
+
+
+@frozen
+class Replay:
+    """Answers asks from records.
+
+    Args:
+        progress: what is known.
+        recipe_for: finds a frozen sub-recipe.
+    """
+
+    progress: Progress
+    recipe_for: RecipeLookup
+
+    def scope(self, ask: Pass | Enter) -> Outcome:
+        """The outcome of a scope as it was recorded; cancelled if it never began."""
+        record = self.progress.records.get(ask.path)
+        if record is None:
+            return CANCELLED
+        if ask.inner is None:
+            return self._leaf(ask.step, record) if ask.step else CANCELLED
+        return _as_recorded(record, self._walk(ask.inner()), ask.step)
+
+    def _leaf(self, step: Step, record: Record) -> Outcome:
+        raw = Outcome(record.status, self._value(step, record), record.failure, exit_code=record.exit_code)
+        return settle(step, raw)
+
+    def _value(self, step: Step, record: Record) -> Value:
+        if record.channel is None:
+            return record.value
+        return read_result(step, record.output(record.channel).decode("utf-8", "replace"), None)
+
+    def _walk(self, walk: Walk) -> Outcome:
+        answer: Answer = None
+        while True:
+            try:
+                ask = walk.send(answer)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            answer = self._answer(ask)
+
+    def _answer(self, ask: Ask) -> Answer:
+        if isinstance(ask, (Pass, Enter)):
+            return self.scope(ask)
+        if isinstance(ask, Decided):
+            return ask.outcome
+        if isinstance(ask, Fan):
+            return [self._iteration(ask, index) for index in range(ask.count)]
+        if isinstance(ask, NeedRecipe):
+            return self.recipe_for(ask) or CANCELLED
+        return None
+
+    def _iteration(self, fan: Fan, index: int) -> Outcome | None:
+        ask = fan.make(index)
+        if ask.path not in self.progress.records and not isinstance(ask, Decided):
+            return None
+        outcome = ask.outcome if isinstance(ask, Decided) else self.scope(ask)
+        fan.ended(index, outcome)
+        return outcome
+
+
+def _as_recorded(record: Record, computed: Outcome, step: Step | None) -> Outcome:
+    """A composite's outcome: the record says how it ended, the walk what came of it."""
+    if record.status in GOES_ON:
+        if not computed.goes_on:
+            raise InternalError(f"the records below {record.path!r} do not add up to its own: {computed.status}")
+        return evolve(computed, status=record.status)
+    raw = Outcome(record.status, failure=record.failure)
+    return settle(step, raw) if step else raw
+

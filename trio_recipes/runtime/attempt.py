@@ -1,0 +1,141 @@
+"""Attempts of one pass: timeout, retry and back-off (recipe-language.md sections 2 and 8), for leaves and composites.
+
+A cancellation is never an attempt's failure: it unwinds through here untouched, or ends the waits between attempts.
+An attempt that was interrupted or cancelled uses up nothing (decisions.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+from trio_recipes.errors import TemplateError
+from trio_recipes.events import AttemptFailed, AttemptStarted, ScopeStatus, Waiting
+from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.progress.outcome import CANCELLED, Outcome, completed
+from trio_recipes.progress.replay import read_result
+from trio_recipes.runtime.ports import LeafCall, Reply
+
+if TYPE_CHECKING:
+    from trio_recipes.progress.asks import Pass
+    from trio_recipes.runtime.drive import Driver
+    from trio_recipes.runtime.scope import Scope
+    from trio_recipes.values import Value
+
+
+@define(eq=False)
+class Attempts:
+    """All attempts of one pass; ``reply`` is what the last one of a leaf answered."""
+
+    driver: Driver
+    ask: Pass
+    scope: Scope
+    reply: Reply | None = None
+    _before: dict[str, Value] | None = field(default=None)
+
+    async def run(self) -> Outcome:
+        """Try until an attempt does not fail, none is left, or the scope is asked to stop."""
+        retry = self.ask.step.retry
+        failures = self._failures_so_far()
+        if self.ask.inner is not None and retry.max_attempts > 1:
+            self._before = dict(self.ask.frame.variables)
+        while True:
+            outcome = await self._once(failures + 1)
+            failures += 1
+            if not _may_retry(outcome) or failures >= retry.max_attempts:
+                return outcome
+            if not await self._back_off(outcome, retry.delay(failures)):
+                return CANCELLED
+            self._begin(failures + 1)
+
+    def _failures_so_far(self) -> int:
+        record = self.driver.progress.records.get(self.ask.path)
+        if record is None or record.status is ScopeStatus.FAILED:
+            return 0
+        return record.failed_attempts
+
+    async def _back_off(self, outcome: Outcome, delay: float) -> bool:
+        assert outcome.failure is not None
+        log, path = self.driver.log, self.ask.path
+        log.emit(AttemptFailed(path=path, failure=outcome.failure, delay=delay))
+        self.driver.progress.void_below(path)
+        log.emit(Waiting(path=path, what="backoff", seconds=delay))
+        return await self.scope.wait(delay)
+
+    def _begin(self, attempt: int) -> None:
+        self.driver.log.emit(AttemptStarted(path=self.ask.path, attempt=attempt))
+        if self._before is not None:
+            self.ask.frame.variables.clear()
+            self.ask.frame.variables.update(self._before)
+
+    # --- one attempt ---------------------------------------------------------------------------------------------
+
+    async def _once(self, attempt: int) -> Outcome:
+        seconds = self.ask.step.timeout
+        if seconds is None:
+            return await self._act(attempt)
+        outcome = CANCELLED
+        with trio.move_on_after(seconds) as limit:
+            self.scope.limit = limit
+            outcome = await self._act(attempt)
+        self.scope.limit = None
+        return self._timed_out(attempt, seconds) if limit.cancelled_caught else outcome
+
+    def _timed_out(self, attempt: int, seconds: float) -> Outcome:
+        if self.scope.draining:  # decisions.md, "Processes": a cancellation during a timeout's ladder wins
+            return CANCELLED
+        step = self.ask.step
+        text = f"step '{step.id}' timed out after {seconds:g} s"
+        hint = "raise its timeout, or see what it waited for in its output"
+        failure = Failure(FailureKind.TIMEOUT, text, self.ask.path, attempt, hint=hint)
+        return self._failed(failure, self.reply)
+
+    async def _act(self, attempt: int) -> Outcome:
+        if self.ask.inner is not None:
+            return await self.driver.attempt(self.ask, self.scope)
+        self.reply = None
+        reply = await self._perform(self._call(attempt))
+        if self.scope.stopped_now:  # asked to stop before it had returned: its answer does not count
+            return CANCELLED
+        self.reply = reply
+        if reply.failure is not None:
+            return self._failed(reply.failure.at(self.ask.path, attempt), reply)
+        return completed(read_result(self.ask.step, reply.text, reply.value), reply.exit_code)
+
+    async def _perform(self, call: LeafCall) -> Reply:
+        try:
+            return await self.driver.leaves[call.step.kind](call)
+        except TemplateError as error:
+            failure = Failure(FailureKind.TEMPLATE, f"step '{call.step.id}': {error}", retryable=False)
+        except Exception as error:  # noqa: BLE001  a leaf's accident is a value, never an exception that crosses scopes
+            text = f"step '{call.step.id}': {type(error).__name__}: {error}"
+            failure = Failure(FailureKind.INTERNAL, text, cause=type(error).__name__)
+        return Reply(failure=failure)
+
+    def _call(self, attempt: int) -> LeafCall:
+        driver = self.driver
+        return LeafCall(
+            step=self.ask.step,
+            path=self.ask.path,
+            frame=self.ask.frame,
+            attempt=attempt,
+            session_id=driver.session_id,
+            project=driver.project,
+            log=driver.log,
+            forcible=driver.tree.forcible,
+        )
+
+    def _failed(self, failure: Failure, reply: Reply | None) -> Outcome:
+        """A failure; its text stays readable as the value, which ``on_error: continue`` gives for an exit code."""
+        value: Value = None
+        if reply is not None and failure.kind is FailureKind.EXIT:
+            value = read_result(self.ask.step, reply.text, reply.value)
+        return Outcome(
+            ScopeStatus.FAILED, value=value, failure=failure, exit_code=reply.exit_code if reply else None
+        )
+
+
+def _may_retry(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.status is ScopeStatus.FAILED and outcome.failure.may_retry

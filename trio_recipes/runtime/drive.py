@@ -1,0 +1,262 @@
+"""The live driver: runs what a walk asks for and is not finished, one scope each; replays what is.
+
+Every scope passes through :meth:`Driver._enter`, so there is one place where a scope begins, where a cancellation
+turns into an outcome, and where its end is recorded. Deciding is synchronous; awaiting happens between decisions.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define
+
+from trio_recipes.events import Cancellation, Level, ScopeFinished, ScopeStarted, ScopeStatus, Source, Waiting, Warned
+from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.language.model import RecipeStep
+from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Next, Pass, Walk
+from trio_recipes.progress.outcome import CANCELLED, Outcome, failed, settle
+from trio_recipes.runtime.attempt import Attempts
+from trio_recipes.runtime.scope import Scope, ScopeTree, concurrent, in_own_task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.replay import Replay
+    from trio_recipes.runtime.ports import LeafRunner, Log, RecipeSource, Reply
+
+
+@define(eq=False)
+class Driver:
+    """Drives the walks of one run.
+
+    Args:
+        session_id: the session.
+        project: the project's folder.
+        tree: its scopes.
+        log: where events go.
+        progress: what earlier runs have finished.
+        replay: answers for that.
+        recipes: where sub-recipes come from.
+        leaves: who performs which kind of leaf.
+    """
+
+    session_id: str
+    project: str
+    tree: ScopeTree
+    log: Log
+    progress: Progress
+    replay: Replay
+    recipes: RecipeSource
+    leaves: Mapping[str, LeafRunner]
+
+    async def drive(self, walk: Walk, scope: Scope) -> Outcome:
+        """Run a walk to its end, answering each ask below ``scope``."""
+        answer: Answer = None
+        while True:
+            try:
+                ask = walk.send(answer)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            answer = await self.answer(ask, scope)
+
+    async def answer(self, ask: Ask, scope: Scope) -> Answer:
+        """Do what an ask asks for, below ``scope``."""
+        if isinstance(ask, (Pass, Enter)):
+            return await self._scope(ask, scope)
+        if isinstance(ask, Fan):
+            return await self._fan(ask, scope)
+        if isinstance(ask, Decided):
+            return self._decided(ask)
+        if isinstance(ask, NeedRecipe):
+            return self.recipes.known(ask) or await self._obtain(ask)
+        self.log.emit(Warned(path=ask.path, message=ask.message))
+        return None
+
+    def _decided(self, ask: Decided) -> Outcome:
+        if not self.progress.finished(ask.path):
+            self.log.emit(ScopeStarted(path=ask.path, kind=ask.step.kind, digest=ask.step.digest))
+            self._record(ask.path, ask.outcome, None)
+        return ask.outcome
+
+    async def _obtain(self, ask: NeedRecipe) -> Answer:
+        found = await self.recipes.obtain(ask)
+        return failed(found.at(ask.path)) if isinstance(found, Failure) else found
+
+    # --- one scope -----------------------------------------------------------------------------------------------
+
+    async def _scope(self, ask: Pass | Enter, parent: Scope) -> Outcome:
+        if self.progress.finished(ask.path):
+            return self.replay.scope(ask)
+        if parent.draining:
+            self.tree.note_stop(ask.path)
+            return CANCELLED
+        return await self._enter(ask, parent)
+
+    async def _enter(self, ask: Pass | Enter, parent: Scope | None) -> Outcome:
+        scope = Scope(self.tree, ask.path, parent)
+        self.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest if ask.step else ""))
+        attempts = Attempts(self, ask, scope) if isinstance(ask, Pass) else None
+        raw = CANCELLED
+        try:
+            with scope:
+                raw = await self._perform(ask, attempts, scope)
+        except trio.Cancelled:
+            self._finish(scope, CANCELLED, scope.why_unwound(), ask)
+            raise
+        outcome = _at_edge(ask, scope, raw)
+        seq = self._finish(scope, outcome, scope.cancellation, ask, attempts.reply if attempts else None)
+        if ask.inner is None:
+            await self.log.durable(seq)
+        return outcome
+
+    async def run_root(self, ask: Enter) -> Outcome:
+        """Run the session's own scope."""
+        return await self._enter(ask, None)
+
+    async def _perform(self, ask: Pass | Enter, attempts: Attempts | None, scope: Scope) -> Outcome:
+        if scope.draining:  # asked to stop before it began: born cancelled
+            return CANCELLED
+        if attempts is not None:
+            return await attempts.run()
+        assert ask.inner is not None
+        return await self.drive(ask.inner(), scope)
+
+    async def attempt(self, ask: Pass, scope: Scope) -> Outcome:
+        """Run the inner walk of a composite pass, a sub-recipe in a task of its own."""
+        assert ask.inner is not None
+        work = partial(self.drive, ask.inner(), scope)
+        return await (in_own_task(work) if isinstance(ask.step, RecipeStep) else work())
+
+    def _finish(
+        self,
+        scope: Scope,
+        outcome: Outcome,
+        cancellation: Cancellation | None,
+        ask: Pass | Enter,
+        reply: Reply | None = None,
+    ) -> int:
+        self.tree.ended.add(scope.path)
+        stopped = outcome.status is ScopeStatus.CANCELLED
+        if stopped and ask.inner is None:
+            self.tree.note_stop(scope.path)
+        cause = cancellation if stopped or _is_cancelled(outcome) else None
+        return self._record(scope.path, outcome, cause, reply, monotonic() - scope.began)
+
+    def _record(
+        self,
+        path: str,
+        outcome: Outcome,
+        cancellation: Cancellation | None,
+        reply: Reply | None = None,
+        seconds: float = 0.0,
+    ) -> int:
+        return self.log.emit(
+            ScopeFinished(
+                path=path,
+                status=outcome.status,
+                handled=outcome.handled,
+                failure=outcome.failure,
+                cancellation=cancellation,
+                exit_code=outcome.exit_code,
+                channel=reply.channel if reply else None,
+                value=reply.value if reply else None,
+                seconds=round(seconds, 6),
+            )
+        )
+
+    # --- many at once --------------------------------------------------------------------------------------------
+
+    async def _fan(self, fan: Fan, scope: Scope) -> list[Outcome | None]:
+        work = _Fanned(self, fan, scope, [None] * fan.count)
+        workers = min(fan.count, fan.limit or fan.count)
+        if workers < fan.count:
+            self.log.emit(Waiting(path=fan.path, what="slot"))
+        async with concurrent() as nursery:
+            for _ in range(workers):
+                index = work.take()
+                if index is None:
+                    break
+                nursery.start_soon(work.serve, index)
+        return work.outcomes
+
+
+@define(eq=False)
+class _Fanned:
+    """The passes of a parallel loop being served by as many tasks as may run at once."""
+
+    driver: Driver
+    fan: Fan
+    scope: Scope
+    outcomes: list[Outcome | None]
+    next: int = 0
+    stopped: bool = False
+
+    def take(self) -> int | None:
+        """The next pass that has to run, answering finished ones from their records on the way."""
+        while self.next < self.fan.count and not self.stopped:
+            if self.scope.draining:
+                self.driver.tree.note_stop(f"{self.fan.path}[{self.next}]")
+                return None
+            index, self.next = self.next, self.next + 1
+            if not self._answer_now(index):
+                return index
+        return None
+
+    def _answer_now(self, index: int) -> bool:
+        path = f"{self.fan.path}[{index}]"
+        if self.driver.progress.finished(path) is None:
+            return False
+        ask = self.fan.make(index)
+        self._ended(index, ask.outcome if isinstance(ask, Decided) else self.driver.replay.scope(ask))
+        return True
+
+    async def serve(self, first: int) -> None:
+        index: int | None = first
+        while index is not None:
+            ask = self.fan.make(index)
+            answer = await self.driver.answer(ask, self.scope)
+            assert isinstance(answer, Outcome)
+            self._ended(index, answer)
+            index = self.take()
+
+    def _ended(self, index: int, outcome: Outcome) -> None:
+        self.outcomes[index] = outcome
+        follow = self.fan.ended(index, outcome)
+        self.stopped = self.stopped or follow is not Next.GO_ON
+        if follow is Next.STOP_OTHERS:
+            self._stop_others(index)
+
+    def _stop_others(self, index: int) -> None:
+        for scope in self.driver.tree.children(self.scope):
+            reason = f"iteration {index} of the parallel loop failed"
+            scope.cancel(Cancellation(Level.IMMEDIATE, Source.SIBLING_FAILURE, at=scope.path, reason=reason))
+
+
+def _is_cancelled(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.kind is FailureKind.CANCELLED
+
+
+def _at_edge(ask: Pass | Enter, scope: Scope, raw: Outcome) -> Outcome:
+    """Turn how a scope ended into what its parent sees.
+
+    A cancellation from above is passed on as it is: nothing swallows it. One that was asked for at this very scope is,
+    at its edge, one failure of kind ``cancelled``, never retried, handled by ``on_error`` (decisions.md).
+    """
+    if raw.status is ScopeStatus.CANCELLED:
+        own, parent = scope.own, scope.parent
+        if own is None or parent is None or parent.draining or own.source is Source.SIBLING_FAILURE:
+            return raw
+        raw = failed(_cancelled_here(ask, own))
+    return settle(ask.step, raw) if ask.step else raw
+
+
+def _cancelled_here(ask: Pass | Enter, own: Cancellation) -> Failure:
+    reason = f": {own.reason}" if own.reason else ""
+    text = f"'{ask.path}' was cancelled by request ({own.source}{reason})"
+    return Failure(FailureKind.CANCELLED, text, ask.path, retryable=False)
+

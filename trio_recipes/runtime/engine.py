@@ -1,0 +1,142 @@
+"""The outermost frame of a run: delivers requests, drives the root, and ends the run exactly once."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, evolve, field
+
+from trio_recipes.errors import InternalError, StoreError
+from trio_recipes.events import (
+    Cancellation,
+    CancelRequested,
+    Level,
+    RunEnded,
+    ScopeStatus,
+    SessionStatus,
+    Source,
+    WorkEnded,
+)
+from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.progress.asks import Enter
+from trio_recipes.progress.outcome import CANCELLED, Outcome, failed
+from trio_recipes.progress.path import ROOT
+from trio_recipes.progress.walk import walk_recipe
+from trio_recipes.runtime.scope import Scope, concurrent
+
+if TYPE_CHECKING:
+    from trio_recipes.progress.frame import Frame
+    from trio_recipes.runtime.drive import Driver
+
+
+@define(eq=False)
+class Engine:
+    """One run of a session.
+
+    Args:
+        driver: what drives its walks.
+        frame: the root recipe's variables; the final context when the run has ended.
+    """
+
+    driver: Driver
+    frame: Frame
+    outcome: Outcome = CANCELLED
+    cancellation: Cancellation | None = None
+    _timers: list[Cancellation] = field(factory=list)
+    _background: trio.Nursery | None = None
+
+    async def run(self) -> RunEnded:
+        """Run to the end of the work; the caller makes the returned event durable.
+
+        Raises:
+            StoreError: if events can't be made durable: nothing is claimed, the session is interrupted.
+        """
+        try:
+            self.outcome = await self._work()
+        except trio.Cancelled:
+            self.cancellation = self.cancellation or self.driver.tree.host_cancellation()
+        except StoreError:
+            raise
+        except InternalError as error:
+            self.outcome = failed(Failure(FailureKind.INTERNAL, str(error), retryable=False))
+        self.driver.log.emit(WorkEnded(outcome=self.outcome.status))
+        return self._ended()
+
+    async def _work(self) -> Outcome:
+        async with concurrent() as background:
+            self._background = background
+            for cancellation in self._timers:
+                background.start_soon(self._after_grace, cancellation)
+            outcome = await self.driver.run_root(Enter(ROOT, "session", partial(walk_recipe, self.frame, ROOT)))
+            background.cancel_scope.cancel(reason="the run has ended")
+        return outcome
+
+    def _ended(self) -> RunEnded:
+        """How the run ended: no failure outvotes a cancellation (design.md section 5, item 6)."""
+        if self.outcome.goes_on:
+            return RunEnded(status=SessionStatus.COMPLETED)
+        if self.cancellation is not None:
+            stopped_at = self.driver.tree.stopped_at
+            return RunEnded(status=SessionStatus.CANCELLED, cancellation=self.cancellation, current_step=stopped_at)
+        if self.outcome.status is not ScopeStatus.FAILED:
+            text = "the run stopped without a request or a failure"
+            return RunEnded(status=SessionStatus.FAILED, failure=Failure(FailureKind.INTERNAL, text))
+        failure = self.outcome.failure
+        return RunEnded(status=SessionStatus.FAILED, failure=failure, current_step=failure.path if failure else None)
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    def level_at(self, path: str) -> Level:
+        """The level that holds at ``path``."""
+        return self.driver.tree.level_at(path)
+
+    def deliver(self, cancellation: Cancellation, *, escalates: bool = False, forced: bool = False) -> int:
+        """Let a request take effect, at once and synchronously; returns the ``seq`` of its event."""
+        seq = self.driver.log.emit(CancelRequested(cancellation=cancellation, escalates=escalates, forced=forced))
+        if forced:
+            self.driver.tree.forcible.force()
+        if cancellation.at == ROOT:
+            self._rise(cancellation)
+        self._reach(cancellation)
+        if cancellation.level is Level.GRACEFUL and cancellation.grace is not None:
+            self._time(cancellation)
+        return seq
+
+    def _rise(self, cancellation: Cancellation) -> None:
+        if self.cancellation is None or cancellation.level > self.cancellation.level:
+            self.cancellation = cancellation
+
+    def _reach(self, cancellation: Cancellation) -> None:
+        tree = self.driver.tree
+        scope: Scope | None = tree.open.get(cancellation.at)
+        if scope is not None:
+            scope.cancel(cancellation)
+        elif cancellation.at not in tree.ended:
+            held = tree.held.get(cancellation.at)
+            if held is None or held.level < cancellation.level:
+                tree.held[cancellation.at] = cancellation
+
+    def _time(self, cancellation: Cancellation) -> None:
+        if self._background is None:
+            self._timers.append(cancellation)
+        else:
+            self._background.start_soon(self._after_grace, cancellation)
+
+    async def _after_grace(self, cancellation: Cancellation) -> None:
+        await trio.sleep(remaining_grace(cancellation))
+        if self.level_at(cancellation.at) is not Level.IMMEDIATE:
+            reason = f"grace period of {cancellation.grace:g} s is over"
+            deadline = evolve(
+                cancellation, level=Level.IMMEDIATE, source=Source.DEADLINE, reason=reason, grace=None, request_id=""
+            )
+            self.deliver(deadline)
+
+
+def remaining_grace(cancellation: Cancellation) -> float:
+    """Seconds of a grace period that are left now, from the wall clock of who asked, within [0, grace]."""
+    grace = cancellation.grace or 0.0
+    passed = time.time() - cancellation.requested_at / 1_000_000
+    return min(max(grace - passed, 0.0), grace)

@@ -1,0 +1,1 @@
+"""Joins store and runtime: opening a runtime, sessions and their requests, signals."""

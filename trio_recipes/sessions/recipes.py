@@ -1,0 +1,208 @@
+"""Sub-recipes: finding them, checking them, and freezing them in the session.
+
+Literal paths are loaded, checked and frozen, transitively, before the start; a templated path is frozen at first use,
+durably, before its first step, and means that text in this session from then on (decisions.md, "Frozen recipes").
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, evolve, field, frozen
+
+from trio_recipes.errors import InvalidRecipeError, Problem
+from trio_recipes.events import RecipeFrozen
+from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.language.load import load_recipe, parse_recipe
+from trio_recipes.language.model import AgentStep, FunctionStep, RecipeStep
+from trio_recipes.language.names import check_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from trio_recipes.language.model import Recipe, Step
+    from trio_recipes.progress.asks import NeedRecipe
+    from trio_recipes.runtime.ports import Log
+
+ROOT_KEY = ""
+
+
+def locate(name: str, origin: str | None, project: str) -> str:
+    """The resolved file that a recipe step names: relative to the file that contains the step."""
+    path = Path(name).expanduser()
+    base = Path(origin).parent if origin else Path(project)
+    return str((path if path.is_absolute() else base / path).resolve())
+
+
+def freeze(key: str, recipe: Recipe) -> RecipeFrozen:
+    """The event that makes a recipe's text part of the session."""
+    return RecipeFrozen(key=key, file=recipe.file, digest=recipe.digest, data=recipe.text.encode())
+
+
+@frozen
+class Prepared:
+    """A recipe with everything it names, checked and ready to run."""
+
+    recipe: Recipe
+    sub_recipes: Mapping[str, Recipe]
+
+    def frozen(self) -> list[RecipeFrozen]:
+        """The events that freeze them all."""
+        return [freeze(ROOT_KEY, self.recipe), *(freeze(key, sub) for key, sub in self.sub_recipes.items())]
+
+    def steps(self) -> Iterator[Step]:
+        """Every step of every recipe."""
+        for recipe in (self.recipe, *self.sub_recipes.values()):
+            yield from recipe.all_steps()
+
+
+def prepare(source: Recipe | str | Path, given: Iterable[str], project: str) -> Prepared:
+    """Load a recipe and, transitively, what it names by a literal path; check everything.
+
+    Args:
+        source: a file, or a recipe that was loaded before.
+        given: names of the variables that the caller passes.
+        project: the project's folder, for recipes that come from no file.
+
+    Raises:
+        InvalidRecipeError: with every problem of every file.
+    """
+    recipe = load_recipe(source) if isinstance(source, (str, Path)) else source
+    gathering = _Gathering(project)
+    gathering.check(recipe, given)
+    gathering.follow(recipe)
+    if any(not problem.warning for problem in gathering.problems):
+        raise InvalidRecipeError(gathering.problems)
+    return Prepared(evolve(recipe, warnings=(*recipe.warnings, *gathering.problems)), gathering.found)
+
+
+@define(eq=False)
+class _Gathering:
+    """Sub-recipes found so far, and what is wrong with any of them."""
+
+    project: str
+    found: dict[str, Recipe] = field(factory=dict)
+    problems: list[Problem] = field(factory=list)
+
+    def check(self, recipe: Recipe, given: Iterable[str]) -> None:
+        self.problems += check_recipe(recipe, given=given)
+        self.problems += not_yet(recipe)
+
+    def follow(self, recipe: Recipe) -> None:
+        for step in recipe.all_steps():
+            if isinstance(step, RecipeStep) and not step.recipe.references:
+                self._load(recipe, step)
+
+    def _load(self, parent: Recipe, step: RecipeStep) -> None:
+        key = locate(step.recipe.source, parent.file, self.project)
+        if key in self.found:
+            return
+        if not Path(key).is_file():
+            text = f"step '{step.id}': there is no recipe at {key}; paths are relative to the file that names them"
+            self.problems.append(Problem(text, parent.file, step.line, field="recipe"))
+            return
+        try:
+            recipe = load_recipe(key)
+        except InvalidRecipeError as error:
+            self.problems += error.problems
+            return
+        self.found[key] = recipe
+        self.check(recipe, step.context)
+        self.follow(recipe)
+
+
+def not_yet(recipe: Recipe) -> list[Problem]:
+    """Features of the language that this version loads but does not run (docs/limits.md); refused, never ignored."""
+    used = [
+        ("approval gates", any(stage.approval.required for stage in recipe.stages)),
+        ("finally", bool(recipe.finally_) or any(s.finally_ for s in (*recipe.stages, *recipe.all_steps()))),
+        ("schedule: graph", "graph" in (recipe.schedule, *(stage.schedule for stage in recipe.stages))),
+        ("secrets", bool(recipe.secrets)),
+        ("limits", recipe.limits != type(recipe.limits)()),
+        ("on_interrupt", any(step.on_interrupt != "rerun" for step in recipe.all_steps())),
+        ("on_resume", any(step.on_resume != "reuse" for step in recipe.all_steps())),
+    ]
+    refused = [
+        Problem(f"{what}: this version does not run it yet (docs/limits.md)", recipe.file) for what, is_used in used if is_used
+    ]
+    if recipe.rate_limiting is not None:
+        text = "rate_limiting: this version does not pace agent steps yet (docs/limits.md)"
+        refused.append(Problem(text, recipe.file, field="rate_limiting", warning=True))
+    return refused
+
+
+def agent_names(steps: Iterable[Step]) -> set[str]:
+    """The agents that steps ask."""
+    return {step.agent for step in steps if isinstance(step, AgentStep)}
+
+
+def function_names(steps: Iterable[Step]) -> set[str]:
+    """The functions that steps call."""
+    return {step.function for step in steps if isinstance(step, FunctionStep)}
+
+
+@define(eq=False)
+class FrozenRecipes:
+    """The sub-recipes of one session: the runtime's :class:`~trio_recipes.runtime.ports.RecipeSource`.
+
+    Args:
+        project: the project's folder.
+        frozen: what is frozen so far, by key.
+        log: where a recipe that is frozen at first use is recorded; None when only looking.
+    """
+
+    project: str
+    frozen: Mapping[str, RecipeFrozen]
+    log: Log | None = None
+    _parsed: dict[str, Recipe] = field(factory=dict)
+
+    def root(self) -> Recipe:
+        """The session's own recipe."""
+        return self.parse(ROOT_KEY)
+
+    def known(self, ask: NeedRecipe) -> Recipe | None:
+        """The recipe, if this session has frozen it already."""
+        key = locate(ask.name, ask.origin, self.project)
+        if key in self._parsed:
+            return self._parsed[key]
+        return self.parse(key) if key in self.frozen else None
+
+    def parse(self, key: str) -> Recipe:
+        """The recipe that is frozen under ``key``."""
+        event = self.frozen[key]
+        recipe = self._parsed[key] = parse_recipe(event.data.decode(), event.file)
+        return recipe
+
+    async def obtain(self, ask: NeedRecipe) -> Recipe | Failure:
+        """Load, check and durably freeze a recipe whose path was a template."""
+        key = locate(ask.name, ask.origin, self.project)
+        try:
+            recipe = await trio.to_thread.run_sync(load_recipe, key)
+            problems = [p for p in not_yet(recipe) if not p.warning]
+            if problems:
+                raise InvalidRecipeError(problems)
+        except InvalidRecipeError as error:
+            return Failure(FailureKind.TEMPLATE, f"sub-recipe {ask.name!r}: {error}", retryable=False)
+        assert self.log is not None
+        await self.log.durable(self.log.emit(freeze(key, recipe)))
+        self._parsed[key] = recipe
+        return recipe
+
+
+def validate_recipe(
+    source: Recipe | str | Path, context: Mapping[str, object] | None = None, *, project: str | Path = "."
+) -> list[Problem]:
+    """Everything that is wrong with a recipe and those it names, warnings included; nothing is imported or run.
+
+    Args:
+        source: a file, or a recipe that was loaded before.
+        context: the variables that a caller would pass.
+        project: the project's folder.
+    """
+    try:
+        prepared = prepare(source, context or {}, str(Path(project).resolve()))
+    except InvalidRecipeError as error:
+        return list(error.problems)
+    return list(prepared.recipe.warnings)

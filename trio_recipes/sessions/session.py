@@ -1,0 +1,273 @@
+"""A session as its users hold it: cancel it, wait for it, follow its events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import define, evolve, field, frozen
+
+from trio_recipes.errors import StoreError
+from trio_recipes.events import Cancellation, Level, RunEnded, SessionStatus, Source, Stamped
+from trio_recipes.progress import path as paths
+from trio_recipes.progress.frame import ENGINE_KEYS
+from trio_recipes.progress.tables import Effect, judge
+from trio_recipes.runtime.scope import concurrent
+from trio_recipes.sessions.result import SessionResult
+from trio_recipes.sessions.wake import listen
+from trio_recipes.store.codec import cancellation_from_json, from_row
+from trio_recipes.store.requests import APPLIED, NO_SUCH_SCOPE, TOO_LATE, delivered
+from trio_recipes.store.session_file import RequestRow, now
+
+if TYPE_CHECKING:
+    from trio_recipes.processes.trees import ProcessTrees
+    from trio_recipes.runtime.engine import Engine
+    from trio_recipes.store.journal import Journal, SessionLog
+    from trio_recipes.values import Value
+
+_FOLLOW_BATCH = 1000
+
+
+@frozen(eq=False)
+class CancelReply:
+    """What became of ``Session.cancel``: decided and delivered already; :meth:`durable` is the acknowledgement.
+
+    Args:
+        accepted: whether the session stops, or goes on stopping, because of it.
+        level: the level that holds now.
+        message: for people.
+    """
+
+    accepted: bool
+    level: Level
+    message: str
+    _durable: Callable[[], Any] | None = None
+
+    async def durable(self) -> None:
+        """Return once the request would survive a crash.
+
+        Raises:
+            StoreError: if it can't be made durable.
+        """
+        if self._durable is not None:
+            await self._durable()
+
+
+_MESSAGES = {
+    Effect.RAISE: "stopping",
+    Effect.JOIN: "it is stopping already",
+    Effect.FORCE: "stopping without further grace",
+    Effect.TOO_LATE: "too late: the session has ended",
+    Effect.ALREADY: "it is cancelled already",
+}
+
+
+@define(eq=False)
+class Session:
+    """One run of a session in this process. Made by ``Runtime.start`` and ``Runtime.resume``.
+
+    Args:
+        id: the session's id, for ``show``, ``cancel`` and ``resume``.
+        engine: what runs it.
+        log: where its events go.
+        journal: of the runtime.
+        trees: of the runtime.
+    """
+
+    id: str
+    engine: Engine
+    log: SessionLog
+    journal: Journal
+    trees: ProcessTrees
+    status: SessionStatus = SessionStatus.RUNNING
+    _result: SessionResult | None = None
+    _done: trio.Event = field(factory=trio.Event)
+    _news: trio.Event = field(factory=trio.Event)
+    _answers: dict[str, str] = field(factory=dict)
+
+    # --- stopping it ---------------------------------------------------------------------------------------------
+
+    def cancel(
+        self,
+        reason: str = "",
+        *,
+        immediate: bool = False,
+        at: str = "",
+        grace: float | None = None,
+        source: Source = Source.API,
+        requester: str = "",
+        request_id: str = "",
+        escalates: bool = False,
+    ) -> CancelReply:
+        """Ask the session, or a part of it, to stop. Synchronous: it has been delivered when this returns.
+
+        Args:
+            reason: for people, at most 512 characters are kept.
+            immediate: stop what is in flight too, now; otherwise let each step in flight finish.
+            at: the path of the part; everything if empty.
+            grace: seconds after which a graceful request becomes immediate.
+            source: by which door the request came.
+            requester: who asks.
+            request_id: the same id is the same request.
+            escalates: whether a second graceful request by this door means "now" (decisions.md).
+
+        Returns:
+            Whether it was accepted, the level that holds now, and a message.
+
+        Raises:
+            ValueError: for a path that is none.
+        """
+        if not paths.is_valid(at):
+            raise ValueError(f"{at!r} is no path; paths look like audit/scan[3]/report")
+        asked = Level.IMMEDIATE if immediate else Level.GRACEFUL
+        verdict = judge(self.status, self.engine.level_at(at), asked, escalates=escalates and grace is None)
+        if not verdict.accepted:
+            return CancelReply(False, verdict.level, _MESSAGES[verdict.effect])
+        if verdict.effect is Effect.JOIN and grace is None:
+            return CancelReply(True, verdict.level, _MESSAGES[verdict.effect])
+        cancellation = Cancellation(
+            level=verdict.level,
+            source=source,
+            requester=requester or f"pid {os.getpid()}",
+            reason=reason[:512],
+            requested_at=now(),
+            request_id=request_id,
+            at=at,
+            grace=grace,
+        )
+        seq = self._deliver(cancellation, escalates=verdict.level > asked, forced=verdict.effect is Effect.FORCE)
+        return CancelReply(True, verdict.level, _MESSAGES[verdict.effect], partial(self.log.durable, seq))
+
+    def _deliver(self, cancellation: Cancellation, *, escalates: bool, forced: bool) -> int:
+        if not cancellation.at:
+            self.status = SessionStatus.CANCELLING
+        return self.engine.deliver(cancellation, escalates=escalates, forced=forced)
+
+    def take_requests(self, rows: list[RequestRow]) -> None:
+        """Deliver requests that other processes have made durable."""
+        for row in rows:
+            body, escalates, forced = delivered(row)
+            cancellation = cancellation_from_json(body)
+            if self._done.is_set() or row.id in self._answers:
+                continue
+            tree = self.engine.driver.tree
+            late = cancellation.at in tree.ended and cancellation.at not in tree.open
+            self._answers[row.id] = TOO_LATE if late else ""
+            if not late:
+                self._deliver(cancellation, escalates=escalates, forced=forced)
+
+    def _answer(self, ended: RunEnded, row: RequestRow) -> str:
+        """What a request is told when the run ends (decisions.md, "Requests")."""
+        known = self._answers.get(row.id)
+        if known:
+            return known
+        at = str(row.body.get("at", ""))
+        if ended.status is SessionStatus.CANCELLED and not at:
+            return APPLIED
+        if at and known is not None:
+            return APPLIED if at not in self.engine.driver.tree.held else NO_SUCH_SCOPE
+        return TOO_LATE
+
+    # --- waiting for it ------------------------------------------------------------------------------------------
+
+    async def wait(self) -> SessionResult:
+        """Wait until the run has ended, whatever its outcome. Cancelling the wait cancels only the wait."""
+        await self._done.wait()
+        assert self._result is not None
+        return self._result
+
+    @property
+    def result(self) -> SessionResult | None:
+        """How the run ended, or None while it runs."""
+        return self._result
+
+    async def events(self, after: int = 0) -> AsyncIterator[Stamped]:
+        """Replay this session's events from ``seq`` ``after`` + 1, then follow until the run has ended.
+
+        Reads what is durable from the store, so a slow consumer never slows the run.
+        """
+        while True:
+            ended, news = self._done.is_set(), self._news
+            rows = await trio.to_thread.run_sync(self._read, after)
+            for row in rows:
+                after = row[0]
+                yield from_row(row)
+            if len(rows) == _FOLLOW_BATCH:
+                continue
+            if ended:
+                return
+            await news.wait()
+
+    def _read(self, after: int) -> list[Any]:
+        with self.log.file.reading() as connection:
+            return self.log.file.rows(connection, after, _FOLLOW_BATCH)
+
+    def _committed(self, _events: list[Stamped]) -> None:
+        self._news.set()
+        self._news = trio.Event()
+
+    # --- running it ----------------------------------------------------------------------------------------------
+
+    async def run(self, early: list[RequestRow]) -> None:
+        """Run to the end and record it; called once, by the runtime. ``early``: requests from before the start."""
+        self.log.on_commit.append(self._committed)
+        self.log.on_failure.append(self._store_failed)
+        self.log.on_requests.append(self.take_requests)
+        self.take_requests(early)
+        try:
+            async with concurrent() as helpers:
+                helpers.start_soon(listen, self.log.file.layout.wake(self.id), self.log.poke)
+                self.journal.watch(self.log)
+                await self._run_engine()
+                helpers.cancel_scope.cancel(reason="the session has ended")
+        finally:
+            self.journal.forget(self.log)
+            self._finish(self._result or self._as_result(RunEnded(status=SessionStatus.INTERRUPTED), None))
+
+    async def _run_engine(self) -> None:
+        error: StoreError | None = None
+        try:
+            ended = await self.engine.run()
+            with trio.CancelScope(shield=True):  # bounded: each of these is
+                still = await self._leave_nothing()
+                ended = evolve(ended, still_running=still)
+                await self.log.end(ended, partial(self._answer, ended))
+        except StoreError as failure:
+            error, ended = failure, RunEnded(status=SessionStatus.INTERRUPTED)
+        self._result = self._as_result(ended, error)
+
+    async def _leave_nothing(self) -> tuple[str, ...]:
+        """Stop what steps left running in the background; returns what resisted."""
+        left = await self.trees.stop_background(self.id)
+        return tuple(str(survivor) for report in left for survivor in report.survivors)
+
+    def _store_failed(self, _error: StoreError) -> None:
+        """A commit failed: stop at once, claiming nothing after the last good one."""
+        self.cancel("the store failed", immediate=True, source=Source.SHUTDOWN)
+
+    def _as_result(self, ended: RunEnded, error: StoreError | None) -> SessionResult:
+        outcome, context = self.engine.outcome, public_context(self.engine.frame.variables)
+        return SessionResult(
+            session_id=self.id,
+            status=ended.status,
+            context=context,
+            final_output=context.get("final_output", outcome.value),
+            failure=ended.failure,
+            cancellation=ended.cancellation,
+            current_step=ended.current_step,
+            still_running=ended.still_running,
+            error=error or self.log.failure,
+        )
+
+    def _finish(self, result: SessionResult) -> None:
+        self._result, self.status = result, result.status
+        self._done.set()
+        self._news.set()
+
+
+def public_context(variables: Mapping[str, Value]) -> dict[str, Value]:
+    """The variables without the engine's own keys: what users call the context."""
+    return {k: v for k, v in variables.items() if k not in ENGINE_KEYS and not k.startswith("_")}

@@ -1,0 +1,59 @@
+"""Running code of others (functions, backends) so that what it raises can't outvote a cancellation."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_log = logging.getLogger("trio_recipes.steps")
+
+LONGEST_MESSAGE = 2048
+"""Characters of somebody else's exception that a failure repeats."""
+
+
+@contextmanager
+def cancellation_wins(what: str) -> Generator[None]:
+    """Let a group with ``Cancelled`` in it out as one ``Cancelled``; others as they are.
+
+    Such a group comes from code that was cancelled and failed while it cleaned up. It was cancelled, not failed
+    (design.md section 5, item 6), and a bare ``Cancelled`` keeps deep trees cheap (trio-facts section 11). The rest
+    is logged.
+
+    Args:
+        what: the code, for the log.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        cancelled, rest = group.split(trio.Cancelled)
+        if cancelled is None or (rest is not None and not isinstance(rest, ExceptionGroup)):
+            raise  # no cancellation, or something like KeyboardInterrupt that goes first
+        if rest is not None:
+            _log.warning("%s failed while it was stopped", what, exc_info=rest)
+        raise _leaf(cancelled).with_traceback(None) from None
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def describe(error: BaseException) -> str:
+    """``Type: message``, cut; a group is described by the first exception in it, and how many there are."""
+    leaf = _leaf(error)
+    more = f" (and {_count(error) - 1} more)" if leaf is not error and _count(error) > 1 else ""
+    text = f"{type(leaf).__name__}: {leaf}".removesuffix(": ")
+    return (text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "…") + more
+
+
+def _count(error: BaseException) -> int:
+    if isinstance(error, BaseExceptionGroup):
+        return sum(_count(part) for part in error.exceptions)
+    return 1

@@ -1,0 +1,94 @@
+"""Calling a plain function in a thread that can be told to stop, but not made to."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import trio
+from attrs import define, field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_recipes.runtime.ports import LeafCall
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class _Berth:
+    """A place in a limiter that knows whether a thread holds it.
+
+    trio takes it just before the thread starts and gives it back when the thread has ended, even one that nobody
+    waits for any more: exactly what is to be known.
+    """
+
+    limiter: trio.CapacityLimiter
+    free: trio.Event | None = None  # None until a thread has started
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        await self.limiter.acquire_on_behalf_of(borrower)
+        self.free = trio.Event()
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        self.limiter.release_on_behalf_of(borrower)
+        assert self.free is not None
+        self.free.set()
+
+
+@frozen(eq=False)
+class Threads:
+    """Runs plain functions in threads, and waits for them when they are cancelled, though not for ever.
+
+    A thread can't be stopped from outside. The function may ask ``trio.from_thread.check_cancelled()`` now and then.
+
+    Args:
+        stop_timeout: seconds to wait for a thread whose step was cancelled; then it is reported and left alone.
+        limiter: how many at once.
+    """
+
+    stop_timeout: float
+    limiter: trio.CapacityLimiter = field(factory=lambda: trio.CapacityLimiter(256))
+
+    async def run(self, work: Callable[[], T], name: str, call: LeafCall) -> T:
+        """Call ``work`` in a thread.
+
+        Args:
+            work: the function, its arguments bound.
+            name: for reports.
+            call: the attempt; told if the thread resists.
+        """
+        berth = _Berth(self.limiter)
+        idents: list[int] = []
+
+        def in_thread() -> T:
+            idents.append(threading.get_ident())
+            return work()
+
+        try:
+            return await trio.to_thread.run_sync(
+                in_thread, abandon_on_cancel=True, limiter=cast(trio.CapacityLimiter, berth), thread_name=name
+            )
+        except trio.Cancelled:
+            if berth.free is not None and not await self._ends(berth.free, call):
+                call.resisted(f"thread {name!r}{_where(idents)}")
+            raise
+
+    async def _ends(self, free: trio.Event, call: LeafCall) -> bool:
+        """Wait until the thread has ended; or in vain, until the time is over or the stop is forced."""
+        with trio.CancelScope(relative_deadline=self.stop_timeout, shield=True) as limit:
+            forget = call.forcible.register(limit.cancel)
+            try:
+                await free.wait()
+            finally:
+                forget()
+        return free.is_set()
+
+
+def _where(idents: list[int]) -> str:
+    """Where a thread is at this moment, for people."""
+    frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  documented, underscore or not
+    frame = frames.get(idents[0]) if idents else None
+    return f" runs on at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}" if frame else ""

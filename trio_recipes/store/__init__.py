@@ -1,0 +1,1 @@
+"""Events and requests <-> disk; knows no runtime. What ``cancel`` needs of it imports neither trio nor cattrs."""

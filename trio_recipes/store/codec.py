@@ -1,0 +1,108 @@
+"""Event <-> row. JSON by cattrs, defaults left out, unknown fields ignored on reading (decisions.md, "Events")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from trio_recipes.errors import StoreTooNewError
+from trio_recipes.events import KINDS, VERSION, Cancellation, Event, Level, Stamped
+from trio_recipes.failure import Failure
+
+if TYPE_CHECKING:
+    from trio_recipes.store.session_file import EventRow
+
+_PLAIN = override(struct_hook=lambda value, _kind: value, unstruct_hook=lambda value: value)
+_COLUMNS = override(omit=True)  # path and data have columns of their own
+
+
+def _make_converter() -> cattrs.Converter:
+    converter = cattrs.Converter(detailed_validation=False)
+    for kind in (Failure, Cancellation, *KINDS.values()):
+        fields = {field.name for field in attrs.fields(kind)}
+        how = {name: _PLAIN for name in ("value", "context") if name in fields}
+        if issubclass(kind, Event):
+            how |= {name: _COLUMNS for name in ("path", "data") if name in fields}
+        converter.register_unstructure_hook(
+            kind, make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True, **how)
+        )
+        converter.register_structure_hook(kind, make_dict_structure_fn(kind, converter, **how))
+    return converter
+
+
+_converter = _make_converter()
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # ASCII: lone surrogates in outputs survive as escapes
+_from_json = json.JSONDecoder().decode
+
+
+def to_row(stamped: Stamped) -> EventRow:
+    """An event as a row of the events table."""
+    event = stamped.event
+    body = _to_json(_converter.unstructure(event))
+    return (stamped.seq, stamped.run, stamped.at, event.name, event.path, body, getattr(event, "data", None) or None)
+
+
+def from_row(row: EventRow) -> Stamped:
+    """A row of the events table as an event.
+
+    Raises:
+        StoreTooNewError: for a kind of event this version does not know.
+    """
+    seq, run, at, name, path, body, data = row
+    kind = KINDS.get(name)
+    if kind is None:
+        raise StoreTooNewError(f"the session has an event {name!r}, written by a newer trio_recipes: upgrade")
+    event = _converter.structure(_from_json(body), kind)
+    changes: dict[str, Any] = {"path": path}
+    if data is not None:
+        changes["data"] = data
+    return Stamped(seq, run, at, _with(event, changes))
+
+
+def _with(event: Event, changes: Mapping[str, Any]) -> Event:
+    for name, value in changes.items():
+        object.__setattr__(event, name, value)  # fresh from the converter: nobody has seen it yet
+    return event
+
+
+def to_public(stamped: Stamped, session_id: str) -> dict[str, Any]:
+    """The JSON that ``--json`` prints and hooks see (decisions.md, "Events, ids, paths, values")."""
+    event = stamped.event
+    head = {
+        "v": VERSION,
+        "seq": stamped.seq,
+        "session_id": session_id,
+        "run": stamped.run,
+        "event": event.name,
+        "path": event.path,
+        "at": iso(stamped.at),
+    }
+    body: dict[str, Any] = _converter.unstructure(event)
+    data = getattr(event, "data", None)
+    if data is not None:
+        body["text"] = data.decode("utf-8", "replace")
+    if body.get("cancellation"):
+        body["cancellation"]["level"] = Level(body["cancellation"]["level"]).name.lower()
+    return head | {name: value for name, value in body.items() if name not in head}
+
+
+def iso(at: int) -> str:
+    """Microseconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def cancellation_from_json(body: Mapping[str, Any]) -> Cancellation:
+    """A request's JSON as the class; what other doors wrote is read leniently."""
+    return _converter.structure(body, Cancellation)
+
+
+def cancellation_to_json(cancellation: Cancellation) -> dict[str, Any]:
+    """A cancellation as a request's JSON."""
+    body: dict[str, Any] = _converter.unstructure(cancellation)
+    return body

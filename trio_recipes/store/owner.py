@@ -1,0 +1,77 @@
+"""Who runs a session. Liveness is an OS lock, not a pid: pids are recycled, locks are not.
+
+A runner holds an exclusive ``flock`` on a file of its own; its watchman inherits the descriptor, so that the lock is
+free only when the runner *and* its process trees are gone (decisions.md, "Owner"). Asking takes a shared lock for an
+instant, so that two who ask do not see each other as the owner.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_recipes.store.layout import Layout
+
+
+def new_runner_id() -> str:
+    """A fresh id for a runner."""
+    return secrets.token_hex(8)
+
+
+@define(eq=False)
+class RunnerLock:
+    """This process's proof of life, held until :meth:`release`."""
+
+    layout: Layout
+    runner_id: str = field(factory=new_runner_id)
+    fd: int = -1
+
+    def acquire(self) -> None:
+        """Take the lock. The descriptor is close-on-exec; only the watchman is handed it.
+
+        Raises:
+            OSError: if the store's folder can't be written.
+        """
+        self.fd = os.open(self.layout.lock(self.runner_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self) -> None:
+        """Give the lock up; to be called when nothing of this runner is left."""
+        if self.fd >= 0:
+            self.layout.lock(self.runner_id).unlink(missing_ok=True)
+            os.close(self.fd)
+            self.fd = -1
+
+    def describe(self) -> dict[str, Any]:
+        """Who we are, for messages."""
+        return {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
+
+
+def is_alive(layout: Layout, runner_id: str) -> bool:
+    """Whether a runner, or the watchman that still ends its processes, lives."""
+    try:
+        fd = os.open(layout.lock(runner_id), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def describe(owner: Mapping[str, Any]) -> str:
+    """Who has a session, for people."""
+    since = time.strftime("%H:%M:%S", time.localtime(owner.get("since", 0)))
+    return f"process {owner.get('pid')} on {owner.get('host')} (since {since})"

@@ -1,0 +1,123 @@
+"""Beginning a run: a new session, or one more run of a session that can be resumed, in one transaction each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import Factory, frozen
+
+from trio_recipes.errors import SessionFinishedError
+from trio_recipes.events import CancellationCleared, Event, RecipeFrozen, RunStarted, SessionCreated, SessionStatus, Stamped
+from trio_recipes.progress.fold import Progress, fold
+from trio_recipes.progress.tables import FINISHED
+from trio_recipes.store.codec import from_row, to_row
+from trio_recipes.store.requests import APPLIED
+from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from trio_recipes.progress.standing import Standing
+    from trio_recipes.store.owner import RunnerLock
+
+
+@frozen(eq=False)
+class Opening:
+    """A session that has just become ours.
+
+    Args:
+        file: the session.
+        connection: for the journal.
+        claim: the right to write.
+        run: the number of the run that begins.
+        last_seq: the highest ``seq`` so far.
+        progress: everything known of it.
+        died: the runner whose session this was when it died, or None.
+        early: requests from before the start, to be honoured before the first step.
+    """
+
+    file: SessionFile
+    connection: sqlite3.Connection
+    claim: Claim
+    run: int
+    last_seq: int
+    progress: Progress
+    died: str | None = None
+    early: list[RequestRow] = Factory(list)
+
+
+def create(
+    file: SessionFile, created: SessionCreated, recipes: Sequence[RecipeFrozen], lock: RunnerLock | None
+) -> Opening | None:
+    """Make a session durable, and ours if ``lock`` is given.
+
+    Raises:
+        StoreWriteError: if it can't be written; there is no such session then.
+    """
+    events: list[Event] = [created, *recipes]
+    connection = file.create()
+    with file.transaction(connection):
+        _append(connection, file, events, run=0)
+        if lock is None:
+            opening = None
+        else:
+            opening = _begin(file, connection, lock, died=None)
+    if opening is None:
+        connection.close()
+    return opening
+
+
+def begin(file: SessionFile, lock: RunnerLock, check: Callable[[Progress], None]) -> Opening:
+    """Take a session that nobody runs, for one more run. A cancellation that took effect is cleared by it.
+
+    Args:
+        file: the session.
+        lock: our proof of life.
+        check: is given what is known of the session, and raises to refuse; nothing is changed then.
+
+    Raises:
+        SessionNotFoundError: if there is no such session.
+        SessionBusyError: if a live runner has it.
+        SessionFinishedError: if it completed or was denied.
+    """
+    connection = file.connect()
+    try:
+        with file.transaction(connection):
+            died = file.owner(connection)[1]
+            opening = _begin(file, connection, lock, died)
+            check(opening.progress)
+        return opening
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _begin(file: SessionFile, connection: sqlite3.Connection, lock: RunnerLock, died: str | None) -> Opening:
+    about = lock.describe()
+    claim, standing = file.take(connection, lock.runner_id, about, _refuse_finished(file.session_id))
+    run = standing.run + 1
+    if standing.status is not SessionStatus.CREATED:  # what was asked of the run that ended has had its effect
+        file.answer_all(connection, lambda _row: APPLIED)
+        if standing.cancelled:
+            _append(connection, file, [CancellationCleared()], run - 1)
+    started = RunStarted(runner=lock.runner_id, host=about["host"], pid=about["pid"], took_over_from=died)
+    _append(connection, file, [started], run)
+    progress = fold(from_row(row) for row in file.rows(connection))
+    return Opening(file, connection, claim, run, progress.last_seq, progress, died, file.unanswered(connection))
+
+
+def _refuse_finished(session_id: str) -> Any:
+    def check(standing: Standing) -> None:
+        if standing.status in FINISHED:
+            raise SessionFinishedError(
+                f"session {session_id} is {standing.status}: that is final; `run` the recipe again for a new session"
+            )
+
+    return check
+
+
+def _append(connection: sqlite3.Connection, file: SessionFile, events: Sequence[Event], run: int) -> None:
+    seq = file.last_seq(connection)
+    rows = [to_row(Stamped(seq + n, run, now(), event)) for n, event in enumerate(events, 1)]
+    connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

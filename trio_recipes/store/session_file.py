@@ -1,0 +1,301 @@
+"""One session's database: its events, the requests made to it and their answers, and who owns it.
+
+Every method is one transaction and blocks (about a millisecond; a busy file is waited for up to 5 s). Events are rows
+that nobody rewrites; requests are rows that nobody rewrites, each with an answer. What a session *is* gets derived
+from them (:mod:`trio_recipes.progress.standing`), so there is no state here that could disagree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from attrs import define, frozen
+
+from trio_recipes.errors import (
+    OwnershipLostError,
+    SessionBusyError,
+    SessionNotFoundError,
+    StoreTooNewError,
+    StoreUnusableError,
+    StoreWriteError,
+)
+from trio_recipes.events import LIFECYCLE
+from trio_recipes.progress.standing import Row, Standing, standing_of
+from trio_recipes.store.owner import describe, is_alive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trio_recipes.store.layout import Layout
+
+SCHEMA_VERSION = 1
+_APPLICATION_ID = 0x7472_6563  # "trec"
+_BUSY_SECONDS = 5.0
+_LIFECYCLE = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
+
+_SCHEMA = f"""
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
+    body TEXT NOT NULL, data BLOB);
+CREATE INDEX lifecycle ON events (seq) WHERE event IN ({_LIFECYCLE});
+CREATE TABLE requests (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE TABLE answers (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL);
+INSERT INTO owner VALUES (1, 0, NULL, '{{}}');
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+EventRow: TypeAlias = "tuple[int, int, int, str, str, str, bytes | None]"
+"""seq, run, at (microseconds), event, path, body (JSON), data."""
+
+
+def now() -> int:
+    """Microseconds since the epoch (UTC)."""
+    return time.time_ns() // 1000
+
+
+@frozen
+class Claim:
+    """The right to write a session's events: good for as long as nobody took the session over."""
+
+    runner: str
+    epoch: int
+
+
+@frozen
+class RequestRow:
+    """A request to stop, as it was made. ``body`` is the JSON of a :class:`~trio_recipes.events.Cancellation`."""
+
+    number: int
+    id: str
+    body: dict[str, Any]
+
+
+@define(eq=False)
+class SessionFile:
+    """One session's database file.
+
+    Args:
+        layout: of the store.
+        session_id: the session.
+        durability: ``power`` syncs each commit to the disk; ``process`` survives any crash of the program, not of
+            the machine.
+    """
+
+    layout: Layout
+    session_id: str
+    durability: str = "power"
+
+    # --- connections ---------------------------------------------------------------------------------------------
+
+    def create(self) -> sqlite3.Connection:
+        """Make the session's folder and empty database, readable by its user only."""
+        folder = self.layout.session(self.session_id)
+        folder.mkdir(mode=0o700)
+        os.mkfifo(self.layout.wake(self.session_id), 0o600)
+        file = self.layout.database(self.session_id)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = self._open(file)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        _sync_folder(folder)
+        return connection
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection for reading and writing.
+
+        Raises:
+            SessionNotFoundError: if there is no such session.
+            StoreUnusableError: if its file is not one of ours, or damaged.
+            StoreTooNewError: if a newer version wrote it.
+        """
+        file = self.layout.database(self.session_id)
+        if not file.exists():
+            raise SessionNotFoundError(f"no session {self.session_id} in {self.layout.root}; `list --all` shows them")
+        try:
+            connection = self._open(file)
+            self._check(connection)
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+        return connection
+
+    def _open(self, file: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'power' else 'NORMAL'}")
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application != _APPLICATION_ID:
+            connection.close()
+            raise StoreUnusableError(f"{self.layout.database(self.session_id)} is not a session of trio_recipes")
+        if version > SCHEMA_VERSION:
+            connection.close()
+            raise StoreTooNewError(
+                f"session {self.session_id} was written by a newer trio_recipes (schema {version}, "
+                f"this one knows {SCHEMA_VERSION}): upgrade"
+            )
+
+    def _damaged(self, error: sqlite3.Error) -> StoreUnusableError:
+        file = self.layout.database(self.session_id)
+        return StoreUnusableError(f"session {self.session_id} can't be read ({error}): {file} is damaged or no database")
+
+    @contextmanager
+    def transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """One write transaction: all of it or nothing.
+
+        Raises:
+            StoreWriteError: if it can't be committed.
+        """
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.rollback()
+            raise StoreWriteError(
+                f"session {self.session_id}: {error}; see to the disk of {self.layout.root}, then resume"
+            ) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one consistent look."""
+        connection = self.connect()
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+        finally:
+            connection.close()
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def standing(self, connection: sqlite3.Connection) -> Standing:
+        """Where the session stands, as of this connection's transaction."""
+        query = f"SELECT seq, at, event, body FROM events INDEXED BY lifecycle WHERE event IN ({_LIFECYCLE}) ORDER BY seq"
+        rows = [Row(seq, at, event, json.loads(body)) for seq, at, event, body in connection.execute(query)]
+        delivered = {row.body["cancellation"].get("request_id") for row in rows if row.event == "cancel_requested"}
+        pending = [r.body for r in self.unanswered(connection) if r.id not in delivered]
+        runner = self.owner(connection)[1]
+        alive = runner is not None and is_alive(self.layout, runner)
+        return standing_of(rows, pending, owned=runner is not None, alive=alive)
+
+    def owner(self, connection: sqlite3.Connection) -> tuple[int, str | None, dict[str, Any]]:
+        """Epoch, runner (None if nobody) and the runner's description."""
+        epoch, runner, body = connection.execute("SELECT epoch, runner, body FROM owner").fetchone()
+        return epoch, runner, json.loads(body)
+
+    def unanswered(self, connection: sqlite3.Connection, after: int = 0) -> list[RequestRow]:
+        """Requests that no owner has answered, in order."""
+        rows = connection.execute(
+            "SELECT number, id, body FROM requests WHERE number > ? AND number NOT IN (SELECT number FROM answers)"
+            " ORDER BY number",
+            (after,),
+        )
+        return [RequestRow(number, name, json.loads(body)) for number, name, body in rows]
+
+    def rows(self, connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> list[EventRow]:
+        """Events with a ``seq`` above ``after``."""
+        return connection.execute(
+            "SELECT seq, run, at, event, path, body, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+        ).fetchall()
+
+    def last_seq(self, connection: sqlite3.Connection) -> int:
+        """The highest ``seq``, 0 for none."""
+        found: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+        return found
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def append(self, connection: sqlite3.Connection, claim: Claim, rows: Sequence[EventRow]) -> None:
+        """Commit events, if the claim still holds.
+
+        Raises:
+            OwnershipLostError: if another runner has taken the session.
+            StoreWriteError: if the commit fails.
+        """
+        with self.transaction(connection):
+            self._check_claim(connection, claim)
+            _insert(connection, rows)
+
+    def end(
+        self,
+        connection: sqlite3.Connection,
+        claim: Claim,
+        rows: Sequence[EventRow],
+        answer: Callable[[RequestRow], str],
+    ) -> None:
+        """Commit a run's last events, answer every request that is open, and give the session up: one transaction."""
+        with self.transaction(connection):
+            self._check_claim(connection, claim)
+            _insert(connection, rows)
+            self.answer_all(connection, answer)
+            connection.execute("UPDATE owner SET runner = NULL")
+
+    def answer_all(self, connection: sqlite3.Connection, answer: Callable[[RequestRow], str]) -> None:
+        """Answer every open request, within a transaction."""
+        answers = [(row.number, now(), answer(row)) for row in self.unanswered(connection)]
+        connection.executemany("INSERT INTO answers VALUES (?, ?, ?)", answers)
+
+    def take(
+        self, connection: sqlite3.Connection, runner: str, about: dict[str, Any], check: Callable[[Standing], None]
+    ) -> tuple[Claim, Standing]:
+        """Become the session's owner, within a transaction, unless somebody alive is.
+
+        Args:
+            connection: inside a transaction.
+            runner: our id.
+            about: our description, for messages.
+            check: is given where the session stands, and raises to refuse.
+
+        Raises:
+            SessionBusyError: naming the live owner.
+        """
+        epoch, holder, body = self.owner(connection)
+        if holder is not None and is_alive(self.layout, holder):
+            raise SessionBusyError(self.session_id, describe(body))
+        standing = self.standing(connection)
+        check(standing)
+        connection.execute(
+            "UPDATE owner SET epoch = epoch + 1, runner = ?, body = ?", (runner, json.dumps(about))
+        )
+        return Claim(runner, epoch + 1), standing
+
+    def append_unowned(self, connection: sqlite3.Connection, event: str, body: dict[str, Any], run: int) -> None:
+        """Append one administrative event, within a transaction in which nobody alive owns the session."""
+        seq = self.last_seq(connection) + 1
+        _insert(connection, [(seq, run, now(), event, "", json.dumps(body), None)])
+        connection.execute("UPDATE owner SET epoch = epoch + 1, runner = NULL")
+
+    def _check_claim(self, connection: sqlite3.Connection, claim: Claim) -> None:
+        epoch, runner, body = self.owner(connection)
+        if (runner, epoch) != (claim.runner, claim.epoch):
+            raise OwnershipLostError(f"session {self.session_id} was taken over by {describe(body)}; this run stopped")
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> None:
+    connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new names themselves durable: a file's fsync does not cover its folder."""
+    for place in (folder, folder.parent):
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,24 @@
+"""Helpers for testing recipes and what is built on this package. Public; nothing else here imports them.
+
+>>> from trio_recipes.testing import ScriptedAgent, failing
+>>> agent = ScriptedAgent(agents={"critic": failing(2, then="looks good")}, default="ok")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trio_recipes.testing.scripted import ScriptedAgent, after, failing, in_turn, streamed
+
+__all__ = ("ScriptedAgent", "after", "failing", "in_turn", "streamed")
+
+_HOME = dict.fromkeys(__all__, "trio_recipes.testing.scripted")
+
+
+def __getattr__(name: str) -> object:
+    """Import a name when it is first used (PEP 562): who tests one thing shouldn't pay for all."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
