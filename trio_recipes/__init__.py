@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     from trio_recipes.runtime.ports import AgentReply as AgentReply
     from trio_recipes.runtime.ports import AgentRequest as AgentRequest
     from trio_recipes.sessions.manager import SessionManager as SessionManager
+    from trio_recipes.sessions.opening import open_runtime as open_runtime
+    from trio_recipes.sessions.opening import run_recipe as run_recipe
     from trio_recipes.sessions.recipes import validate_recipe as validate_recipe
     from trio_recipes.sessions.result import SessionResult as SessionResult
     from trio_recipes.sessions.runtime import Runtime as Runtime
-    from trio_recipes.sessions.runtime import open_runtime as open_runtime
-    from trio_recipes.sessions.runtime import run_recipe as run_recipe
     from trio_recipes.sessions.session import CancelReply as CancelReply
     from trio_recipes.sessions.session import Session as Session
 
@@ -66,12 +66,13 @@ _HOME = {
     "sessions.manager": "SessionManager",
     "sessions.recipes": "validate_recipe",
     "sessions.result": "SessionResult",
-    "sessions.runtime": "Runtime open_runtime run_recipe",
+    "sessions.opening": "open_runtime run_recipe",
+    "sessions.runtime": "Runtime",
     "sessions.session": "CancelReply Session",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
-__all__ = ["__version__", *sorted(_MODULE)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *sorted(_MODULE)]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

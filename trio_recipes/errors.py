@@ -109,7 +109,7 @@ class SessionError(RecipesError):
     """A request names a session that can't take it. Nothing was changed."""
 
 
-class SessionNotFoundError(SessionError, LookupError):
+class SessionNotFoundError(SessionError, FileNotFoundError):
     """No session has this id (or unique prefix) in this store and project. ``list --all`` shows those there are."""
 
 

@@ -10,13 +10,13 @@ import datetime
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 import attrs
 
 from trio_recipes.errors import ValueRefusedError
 
-Value: TypeAlias = Union[None, bool, int, float, str, list["Value"], dict[str, "Value"]]
+Value: TypeAlias = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
 Variables: TypeAlias = Mapping[str, Value]
 
 MAX_DEPTH = 200

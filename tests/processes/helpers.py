@@ -4,7 +4,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,14 @@ def is_zombie(pid: int) -> bool:
     return bool(stat) and stat[stat.rindex(b")") + 2 :][:1] == b"Z"
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def eventually(condition: Callable[[], object], within: float = 10.0) -> None:
     """Wait for a condition, not for ever."""
     with trio.fail_after(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await trio.sleep(0.002)
 
 
@@ -66,7 +70,7 @@ def eventually_sync(condition: Callable[[], object], within: float = 10.0) -> No
 
 
 @contextmanager
-def takes(less_than: float, at_least: float = 0.0) -> Iterator[None]:
+def takes(less_than: float, at_least: float = 0.0) -> Generator[None]:
     began = time.monotonic()
     yield
     took = time.monotonic() - began

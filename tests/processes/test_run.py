@@ -1,13 +1,20 @@
 """Commands that end by themselves: output, codes, input, errors."""
 
-import os
 import signal
-from pathlib import Path
 
 import pytest
 import trio
 
-from tests.processes.helpers import PYTHON, Lab, eventually, is_alive, takes
+from tests.processes.helpers import (
+    PYTHON,
+    Lab,
+    eventually,
+    is_alive,
+    is_zombie,
+    open_descriptors,
+    read,
+    takes,
+)
 from trio_recipes.processes import Command, Exit
 
 
@@ -86,26 +93,25 @@ async def test_a_command_without_terminal(lab: Lab) -> None:
     ],
 )
 async def test_what_cannot_be_started(lab: Lab, settings: dict[str, object], error: type[Exception]) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     async with lab.trees:
         with pytest.raises(error):
             await lab.run(*settings.pop("argv"), stdin=b"x", **settings)  # type: ignore[misc]
         assert (await lab.bash("exit 4")).code == 4
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
 
 
 async def test_no_descriptor_and_no_zombie_is_left(lab: Lab) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     async with lab.trees:
         for _ in range(5):
-            await lab.bash("sleep 100 >/dev/null 2>&1 & echo $!", stdin=b"x")
-        await lab.cancel("sleep 100 & echo ready; wait")
+            await lab.bash("echo $$; sleep 100 >/dev/null 2>&1 &", stdin=b"x")
+        await lab.cancel("sleep 100 & echo $$ ready; wait")
         watchman = lab.trees.watchman_pid
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     assert watchman is not None
-    assert not Path(f"/proc/{watchman}").exists()
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    assert [pid for pid in children if pid.encode() in lab.early["stdout"]] == []
+    assert read(watchman, "stat") == b""
+    assert not any(is_zombie(pid) for pid in lab.pids())
 
 
 async def test_an_error_in_a_callback_stops_the_command_and_is_raised(lab: Lab) -> None:
@@ -119,10 +125,13 @@ async def test_an_error_in_a_callback_stops_the_command_and_is_raised(lab: Lab) 
 
 
 async def test_errors_of_the_body_pass_through_as_they_are(lab: Lab) -> None:
-    with pytest.raises(LookupError, match="mine"):
+    async def body() -> None:
         async with lab.trees:
             await lab.bash("true")
             raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await body()
 
 
 async def test_leaving_by_an_error_stops_what_runs(lab: Lab) -> None:

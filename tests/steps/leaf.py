@@ -1,6 +1,6 @@
 """A leaf's surroundings for tests: a log that keeps what it is told, and a frame with variables."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
+from tests.processes.helpers import marked_pids, unique_runner
 from trio_recipes.events import Event, Output, Resisted, Signalled
 from trio_recipes.language.model import Recipe, Step
 from trio_recipes.processes import ProcessTrees
@@ -76,7 +77,9 @@ def leaf(step: Step, log: Told, project: Path | str = ".", *, attempt: int = 1, 
 
 
 @asynccontextmanager
-async def process_trees() -> AsyncIterator[ProcessTrees]:
+async def process_trees() -> AsyncGenerator[ProcessTrees]:
     """The process trees of a runner; nothing of them is left afterwards."""
-    async with ProcessTrees(f"test-{id(object())}") as trees:
+    runner = unique_runner()
+    async with ProcessTrees(runner) as trees:
         yield trees
+    assert marked_pids(runner) == []

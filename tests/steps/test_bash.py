@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.processes.helpers import marked_pids
 from tests.steps.leaf import Told, leaf, process_trees
 from trio_recipes.errors import TemplateError
 from trio_recipes.failure import FailureKind
@@ -27,9 +28,13 @@ def bash(command: str, **fields: Any) -> BashStep:
 
 
 async def run(call: LeafCall, **options: Any) -> Reply:
+    """Run a step. At the moment it is done, its record must hold its value."""
     async with process_trees() as trees:
         with trio.fail_after(20):
-            return await BashRunner(trees, **options)(call)
+            reply = await BashRunner(trees, **options)(call)
+        assert isinstance(call.log, Told)
+        assert call.log.output("stdout").decode("utf-8", "replace") == (reply.text or "")
+        return reply
 
 
 async def test_stdout_is_the_value_and_is_recorded_whole(tmp_path: Path) -> None:
@@ -159,19 +164,26 @@ async def test_output_is_seen_while_the_command_runs(tmp_path: Path) -> None:
     assert reply.text == "first\nsecond\n"
 
 
-async def test_cancelled_nothing_runs_and_partial_output_is_recorded(tmp_path: Path) -> None:
-    log = Told()
-    step = bash("trap 'echo bye; exit 0' TERM; (trap '' TERM; sleep 600) & echo $!; wait", kill_grace=0.2)
-    call = leaf(step, log, tmp_path)
+async def cancelled_at(text: bytes, call: LeafCall, log: Told, *, force: bool = False) -> None:
+    """Run a step, and cancel it when it has printed ``text``; nothing of it may be left."""
     async with process_trees() as trees:
         with trio.fail_after(20), trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(BashRunner(trees), call)
-                await log.wait_output("stdout", b"\n")
-                pid = int(log.output("stdout"))
+                await log.wait_output("stdout", text)
                 scope.cancel()
-        assert not Path(f"/proc/{pid}").exists()
-    assert log.output("stdout").endswith(b"\nbye\n")
+                if force:
+                    call.forcible.force()
+        assert scope.cancelled_caught
+        assert marked_pids(trees.runner_id) == []
+
+
+async def test_cancelled_nothing_runs_and_partial_output_is_recorded(tmp_path: Path) -> None:
+    log = Told()
+    step = bash("trap 'echo bye; exit 0' TERM; (trap '' TERM; exec sleep 600) & echo up; wait", kill_grace=0.2)
+    call = leaf(step, log, tmp_path)
+    await cancelled_at(b"up", call, log)
+    assert log.output("stdout") == b"up\nbye\n"
     assert log.signals[0] == "SIGTERM"
     assert "SIGKILL" in log.signals
     assert log.resisted == []
@@ -180,26 +192,15 @@ async def test_cancelled_nothing_runs_and_partial_output_is_recorded(tmp_path: P
 
 async def test_force_drops_the_grace_period(tmp_path: Path) -> None:
     log = Told()
-    call = leaf(bash("trap '' TERM; echo up; sleep 600 & wait; wait", kill_grace=60), log, tmp_path)
-    async with process_trees() as trees:
-        with trio.fail_after(20), trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(BashRunner(trees), call)
-                await log.wait_output("stdout", b"up")
-                scope.cancel()
-                call.forcible.force()
+    call = leaf(bash("trap '' TERM; echo up; exec sleep 600", kill_grace=60), log, tmp_path)
+    await cancelled_at(b"up", call, log, force=True)
     assert "SIGKILL" in log.signals
 
 
 async def test_the_stop_signal_is_the_steps(tmp_path: Path) -> None:
     log = Told()
     call = leaf(bash("trap 'echo got INT; exit 0' INT; echo up; sleep 600 & wait", stop_signal="INT"), log, tmp_path)
-    async with process_trees() as trees:
-        with trio.fail_after(20), trio.CancelScope() as scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(BashRunner(trees), call)
-                await log.wait_output("stdout", b"up")
-                scope.cancel()
+    await cancelled_at(b"up", call, log)
     assert log.output("stdout") == b"up\ngot INT\n"
 
 

@@ -133,9 +133,9 @@ class Builder:
             return "<<", True
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             what = "a mapping" if isinstance(event, yaml.MappingStartEvent) else "a list"
-            hint = "; a value that starts with {{ must be quoted" if event.flow_style else ""
+            hint = "; a value that starts with {{ must be quoted" if event.flow_style and what == "a mapping" else ""
             self._problem(event, path, f"{what} can't be a key{hint}")
-            self._value(event, f"{path}.?")
+            self._value(event, path)
             self.report.broken.add(path)
             return "?", False
         key = self._value(event, path)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 """Parentheses inside of parentheses."""
 
+MAX_LENGTH = 10_000
+"""Characters of a condition."""
+
 FALSE = frozenset({"false", "False", "", "0", "none", "None"})
 """Texts that are false when they stand alone; all others are true."""
 
@@ -123,6 +126,8 @@ class _Token:
 
 
 def _tokens(text: str) -> list[_Token]:
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"a condition has at most {MAX_LENGTH:,} characters; this one has {len(text):,}")
     tokens: list[_Token] = []
     position = _skip(text, 0)
     while position < len(text):

@@ -20,7 +20,7 @@ LONG_DESCRIPTION = 500
 LONG_ID = 50
 
 _SPACED = re.compile(r"\{\{\s+(\w+(?:\.\w+)*)\s*\}\}|\{\{(\w+(?:\.\w+)*)\s+\}\}")
-_BLOCK = re.compile(r"\{\{\s*[#/](?:if|each|unless|with)\b[^}]*\}\}|\{%.*?%\}")
+_BLOCK = re.compile(r"\{\{\s*[#/](?:if|each|unless|with)\b[^{}]*\}\}|\{%[^{}%]*%\}")
 _FILTER = re.compile(r"\{\{\s*(\w+(?:\.\w+)*)\s*[|\[][^{}]*\}\}")
 
 

@@ -33,15 +33,19 @@ class Family:
         self.is_pinned = group is not None
         self._known: set[tuple[int, int]] = set()
 
-    def learn(self, procs: Iterable[Proc]) -> None:
-        """Remember members, whatever becomes of their traits."""
-        self._known.update(proc.ident for proc in procs)
+    def foresee(self, procs: Iterable[Proc]) -> list[Proc]:
+        """Remember the leader and its descendants, whatever becomes of their traits; return who runs."""
+        snapshot = Snapshot.of(procs)
+        return self._admit(snapshot, (proc for proc in snapshot.by_pid.values() if proc.pid == self.group))
 
     def running(self, snapshot: Snapshot) -> list[Proc]:
         """Return the members that run, and remember them."""
         roots = [*self._remembered(snapshot), *self._by_group(snapshot), *self._pick(snapshot)]
-        members = [proc for proc in snapshot.with_descendants(roots) if _may_belong(proc)]
-        self.learn(members)
+        return self._admit(snapshot, roots)
+
+    def _admit(self, snapshot: Snapshot, roots: Iterable[Proc]) -> list[Proc]:
+        members = list(snapshot.descend(roots, _may_belong))
+        self._known.update(proc.ident for proc in members)
         return [proc for proc in members if proc.is_running]
 
     def _remembered(self, snapshot: Snapshot) -> list[Proc]:

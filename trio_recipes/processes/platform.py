@@ -23,6 +23,7 @@ from .procfs import Proc, children, pids, read_process
 
 _POLL: Final = 0.005  # seconds; only the fall-backs poll
 _SLOWEST_POLL: Final = 0.05
+_LISTINGS: Final = 3  # a scan looks again for who has appeared while it read
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_GET_CHILD_SUBREAPER: Final = 37
 
@@ -43,8 +44,8 @@ class Platform(Protocol):
         """
         ...
 
-    def descendants(self, pid: int) -> list[Proc]:
-        """List the descendants of a process, quickly: before a signal makes orphans of them."""
+    def subtree(self, pid: int) -> list[Proc]:
+        """List a process and its descendants, quickly: before a signal makes orphans of them."""
         ...
 
     def exit_code(self, process: trio.Process) -> int | None:
@@ -79,19 +80,27 @@ class Linux:
     def scan(self, groups: Iterable[int], since: int) -> list[Proc]:
         """See `Platform`. About 15 µs a process."""
         del groups
-        found = (read_process(pid, since) for pid in pids())
-        return [proc for proc in found if proc is not None]
+        found: list[Proc] = []
+        listed: set[int] = set()
+        for _ in range(_LISTINGS):
+            fresh = set(pids()) - listed
+            listed |= fresh
+            # The youngest first: one that forks and ends, again and again, is read before it does so again.
+            seen = (read_process(pid, since) for pid in sorted(fresh, reverse=True))
+            found += (proc for proc in seen if proc is not None)
+            if not fresh:
+                break
+        return found
 
-    def descendants(self, pid: int) -> list[Proc]:
+    def subtree(self, pid: int) -> list[Proc]:
         """See `Platform`. Best effort: the kernel promises completeness for stopped processes only."""
         found: list[Proc] = []
-        waiting = children(pid)
+        waiting = [pid]
         while waiting and len(found) < 100:  # this runs on the event loop; a scan sees the rest
-            child = waiting.pop()
-            proc = read_process(child)
-            if proc is not None:
+            pid = waiting.pop()
+            if proc := read_process(pid, since=0):
                 found.append(proc)
-                waiting += children(child)
+                waiting += children(pid)
         return found
 
     def exit_code(self, process: trio.Process) -> int | None:
@@ -165,7 +174,7 @@ class Portable:
         del since
         return [Proc(group, 0, os.getpid(), group, group) for group in groups if group_exists(group)]
 
-    def descendants(self, pid: int) -> list[Proc]:
+    def subtree(self, pid: int) -> list[Proc]:
         """See `Platform`."""
         del pid
         return []

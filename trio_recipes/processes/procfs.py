@@ -13,6 +13,7 @@ from . import marks
 
 # A process that ends while we read about it, or that belongs to somebody else.
 _UNREADABLE: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
+_ENOUGH: Final = 1 << 16  # bytes; files of /proc give all they have at once, but for huge environments
 
 
 def pids() -> list[int]:
@@ -51,7 +52,7 @@ class Proc:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is more than a zombie. (One whose main thread ended is shown as one, and runs.)"""
+        """Whether it is more than a zombie; one that only lost its main thread is shown as one, and runs."""
         return self.state not in "ZX" or self.threads > 1
 
     @property
@@ -104,8 +105,11 @@ def _read(path: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            pieces = []
-            while piece := os.read(descriptor, 1 << 16):
+            data = os.read(descriptor, _ENOUGH)
+            if len(data) < _ENOUGH:  # as a rule; a second read to see the end would cost a fifth of the scan
+                return data
+            pieces = [data]
+            while piece := os.read(descriptor, _ENOUGH):
                 pieces.append(piece)
             return b"".join(pieces)
         finally:

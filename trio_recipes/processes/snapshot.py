@@ -44,13 +44,13 @@ class Snapshot:
             marked=marked,
         )
 
-    def with_descendants(self, roots: Iterable[Proc]) -> Iterator[Proc]:
-        """Yield these processes and all that descend from them, each once."""
+    def descend(self, roots: Iterable[Proc], admits: Callable[[Proc], bool]) -> Iterator[Proc]:
+        """Yield these processes and what descends from them, each once; skip who isn't admitted, with all below."""
         waiting = list(roots)
         seen: set[int] = set()
         while waiting:
             proc = waiting.pop()
-            if proc.pid not in seen:
+            if proc.pid not in seen and admits(proc):
                 seen.add(proc.pid)
                 waiting += self.by_parent.get(proc.pid, ())
                 yield proc

@@ -27,6 +27,7 @@ from .snapshot import Snapshot
 RESISTANCE: Final = 5.0
 """Seconds after which what doesn't die of SIGKILL (an uninterruptible sleep) is given up and reported."""
 _SCANS_THAT_VERIFY: Final = 2
+_HEAD_START: Final = 0.02
 _FIRST_PAUSE: Final = 0.01
 _LONGEST_PAUSE: Final = 0.25
 
@@ -172,14 +173,22 @@ class Stopping:
         )
 
     async def _terminate(self) -> None:
-        if self._family.is_pinned and self._family.group is not None:
-            # Before the signal makes orphans of them.
-            self._family.learn(self._platform.descendants(self._family.group))
+        self._foresee()
         self._tell_group(self._stop_signal)
+        self._tell(self.running, self._stop_signal)
+        # The willing are gone in a millisecond, if no scan competes with them for the processor.
+        await self._descent.pause(Level.TERMINATING, self.until_gone, limit=_HEAD_START)
         while self._descent.level is Level.TERMINATING:
             self._tell(await self.census(), self._stop_signal)
+            # Who joins the group from now on was left behind by one that has ended: it wants a signal.
+            self._told_group = None
             self._note_if_deserted()
             await self._descent.pause(Level.TERMINATING, self.until_gone)
+
+    def _foresee(self) -> None:
+        """Note the leader and its descendants, quickly, before the signal makes orphans of them."""
+        if self._family.is_pinned and self._family.group is not None:
+            self.running = self._family.foresee(self._platform.subtree(self._family.group))
 
     async def _kill(self) -> tuple[Survivor, ...]:
         give_up, pause = trio.current_time() + RESISTANCE, _FIRST_PAUSE
@@ -229,8 +238,7 @@ class Stopping:
             if (proc.ident, number) in self._told:
                 continue
             self._told.add((proc.ident, number))
-            # Who is in the group at the first census after the group's signal has had it. Who joins
-            # later, hasn't: it was left behind by one that has ended since.
+            # Its group's signal was its own, also if it joined since: then it cleans up for its parent.
             has_had_it = self._told_group == number and proc.pgid == self._family.group
             if not has_had_it:
                 self._send(proc, number)
@@ -238,7 +246,6 @@ class Stopping:
                 self._send(proc, number, silently=True)  # to learn whether we may
             if number != signal.SIGKILL and proc.is_stopped:
                 self._send(proc, signal.SIGCONT, silently=True)  # a stopped process handles no signal
-        self._told_group = None
 
     def _send(self, proc: Proc, number: int, *, silently: bool = False) -> None:
         try:

@@ -81,7 +81,8 @@ class ProcessTrees:
         # The nursery is our own business: it sees the body's exception only if a task of ours has
         # crashed and so cancelled the body. Any other would come out wrapped in a group.
         is_our_crash = self._nursery.cancel_scope.cancel_called
-        await self._exits.__aexit__(*((exc_type, exc, traceback) if is_our_crash else (None, None, None)))
+        # `aclose` is shielded and bounded by itself, and so are the tasks that the nursery waits for.
+        await self._exits.__aexit__(*((exc_type, exc, traceback) if is_our_crash else (None, None, None)))  # noqa: ASYNC102
 
     async def run(
         self,

@@ -140,7 +140,7 @@ def kill_groups(groups: Mapping[int, int]) -> None:
 def find(mark: bytes, groups: Mapping[int, int]) -> Iterator[Found]:
     """Yield the processes that carry the mark or are in one of the groups."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-    found = [proc for pid in pids if (proc := look(pid, mark))]
+    found = [proc for pid in sorted(pids, reverse=True) if (proc := look(pid, mark))]
     starts = {proc.pid: proc.start for proc in found}
     for proc in found:
         is_member = any(

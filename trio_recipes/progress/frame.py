@@ -109,7 +109,9 @@ class Frame:
         if len(stack) > max_depth:
             return _over(f"more than {max_depth} recipes deep (recursion.max_depth)", stack, "raise max_depth")
         budget = Budget(limits.max_total_steps) if limits else self.budget
-        return Frame(recipe, _start(recipe, context, self.facts), frozenset(context), stack, budget, max_depth, self.facts)
+        return Frame(
+            recipe, _start(recipe, context, self.facts), frozenset(context), stack, budget, max_depth, self.facts
+        )
 
     def added(self) -> dict[str, Value]:
         """What a sub-recipe's call results in: every variable but those given and the engine's own."""

@@ -18,7 +18,7 @@ from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import Foreach, While
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Answer, Ask, Decided, Fan, Next, Pass, Walk, Warn, answered
-from trio_recipes.progress.outcome import CANCELLED, SKIPPED, Outcome, completed, failed
+from trio_recipes.progress.outcome import CANCELLED, SKIPPED, Outcome, failed
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Step
@@ -34,23 +34,18 @@ def walk_loop(step: Step, loop: Foreach | While, frame: Frame, path: str, make: 
     """All iterations of a loop; binds ``collect`` and ``output`` itself and returns the list of results."""
     work = _Loop(step, loop, frame, path, make)
     if isinstance(loop, While):
-        return _walk_while(work, loop)
+        return (yield from _walk_while(work, loop))
     try:
         items = loop.items.value(frame.variables)
     except TemplateError as error:
-        return _ended(work.failure(f"foreach: {error}"))
+        return work.failure(f"foreach: {error}")
     problem = _not_loopable(items, loop)
     if problem:
-        return _ended(work.failure(problem))
+        return work.failure(problem)
     assert isinstance(items, list)
     if not items:
-        return _ended(work.empty())
-    return _walk_items(work, loop, items) if loop.parallel == 1 else _walk_parallel(work, loop, items)
-
-
-def _ended(outcome: Outcome) -> Walk:
-    return outcome
-    yield  # a walk is a generator, even one with nothing to ask
+        return work.empty()
+    return (yield from (_walk_items if loop.parallel == 1 else _walk_parallel)(work, loop, items))
 
 
 def _not_loopable(items: Value, loop: Foreach) -> str:

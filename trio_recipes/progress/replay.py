@@ -50,7 +50,7 @@ class Replay:
         if record is None:
             return CANCELLED
         if ask.inner is None:
-            return self._leaf(ask.step, record) if ask.step else CANCELLED
+            return self._leaf(ask.step, record)
         return _as_recorded(record, self._walk(ask.inner()), ask.step)
 
     def _leaf(self, step: Step, record: Record) -> Outcome:
@@ -100,4 +100,3 @@ def _as_recorded(record: Record, computed: Outcome, step: Step | None) -> Outcom
         return evolve(computed, status=record.status)
     raw = Outcome(record.status, failure=record.failure)
     return settle(step, raw) if step else raw
-

@@ -44,6 +44,10 @@ RESUMABLE: Final = frozenset({S.CREATED, S.PAUSED, S.FAILED, S.CANCELLED, S.INTE
 FINISHED: Final = frozenset({S.COMPLETED, S.DENIED})
 
 
+APPLIED, TOO_LATE, ALREADY_CANCELLED, NO_SUCH_SCOPE = "applied", "too_late", "already_cancelled", "no_such_scope"
+"""What a request is answered, once: by the session's owner, or by the requester if there is none."""
+
+
 class Effect(Enum):
     """What a request to stop does."""
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def walk_recipe(frame: Frame, path: str) -> Walk:
     """The whole body of a recipe at ``path``. ``skip_remaining`` ends here: the recipe counts as completed."""
     recipe = frame.recipe
-    outcome = yield from _walk_stages(recipe.stages, frame, path) if recipe.stages else walk_steps(
-        recipe.steps, frame, path
+    outcome = (
+        yield from _walk_stages(recipe.stages, frame, path) if recipe.stages else walk_steps(recipe.steps, frame, path)
     )
     return completed(outcome.value) if outcome.ends_block and outcome.goes_on else outcome
 

@@ -109,7 +109,7 @@ class Attempts:
             return await self.driver.leaves[call.step.kind](call)
         except TemplateError as error:
             failure = Failure(FailureKind.TEMPLATE, f"step '{call.step.id}': {error}", retryable=False)
-        except Exception as error:  # noqa: BLE001  a leaf's accident is a value, never an exception that crosses scopes
+        except Exception as error:
             text = f"step '{call.step.id}': {type(error).__name__}: {error}"
             failure = Failure(FailureKind.INTERNAL, text, cause=type(error).__name__)
         return Reply(failure=failure)
@@ -125,6 +125,7 @@ class Attempts:
             project=driver.project,
             log=driver.log,
             forcible=driver.tree.forcible,
+            resisting=driver.tree.resisting,
         )
 
     def _failed(self, failure: Failure, reply: Reply | None) -> Outcome:
@@ -132,9 +133,7 @@ class Attempts:
         value: Value = None
         if reply is not None and failure.kind is FailureKind.EXIT:
             value = read_result(self.ask.step, reply.text, reply.value)
-        return Outcome(
-            ScopeStatus.FAILED, value=value, failure=failure, exit_code=reply.exit_code if reply else None
-        )
+        return Outcome(ScopeStatus.FAILED, value=value, failure=failure, exit_code=reply.exit_code if reply else None)
 
 
 def _may_retry(outcome: Outcome) -> bool:

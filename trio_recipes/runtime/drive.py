@@ -13,11 +13,22 @@ from typing import TYPE_CHECKING
 import trio
 from attrs import define
 
-from trio_recipes.events import Cancellation, Level, ScopeFinished, ScopeStarted, ScopeStatus, Source, Waiting, Warned
+from trio_recipes.events import (
+    Cancellation,
+    Level,
+    RequestAnswered,
+    ScopeFinished,
+    ScopeStarted,
+    ScopeStatus,
+    Source,
+    Waiting,
+    Warned,
+)
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import RecipeStep
 from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Next, Pass, Walk
-from trio_recipes.progress.outcome import CANCELLED, Outcome, failed, settle
+from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, failed, settle
+from trio_recipes.progress.tables import APPLIED, TOO_LATE
 from trio_recipes.runtime.attempt import Attempts
 from trio_recipes.runtime.scope import Scope, ScopeTree, concurrent, in_own_task
 
@@ -141,11 +152,19 @@ class Driver:
         reply: Reply | None = None,
     ) -> int:
         self.tree.ended.add(scope.path)
+        self._answer_request(scope, outcome)
         stopped = outcome.status is ScopeStatus.CANCELLED
         if stopped and ask.inner is None:
             self.tree.note_stop(scope.path)
         cause = cancellation if stopped or _is_cancelled(outcome) else None
         return self._record(scope.path, outcome, cause, reply, monotonic() - scope.began)
+
+    def _answer_request(self, scope: Scope, outcome: Outcome) -> None:
+        """Tell who asked for this part to stop what became of it; the session's own are answered at the run's end."""
+        own = scope.own
+        if own is not None and own.request_id and scope.parent is not None:
+            answer = TOO_LATE if outcome.status in GOES_ON else APPLIED
+            self.log.emit(RequestAnswered(path=scope.path, request_id=own.request_id, answer=answer))
 
     def _record(
         self,
@@ -259,4 +278,3 @@ def _cancelled_here(ask: Pass | Enter, own: Cancellation) -> Failure:
     reason = f": {own.reason}" if own.reason else ""
     text = f"'{ask.path}' was cancelled by request ({own.source}{reason})"
     return Failure(FailureKind.CANCELLED, text, ask.path, retryable=False)
-

@@ -101,6 +101,7 @@ class LeafCall:
         project: the project's folder.
         log: where its events go.
         forcible: register here what must be dropped when the stop is forced.
+        resisting: names of what runs on although it was told to stop; they end up in the run's last event.
     """
 
     step: Step
@@ -111,6 +112,7 @@ class LeafCall:
     project: str
     log: Log
     forcible: Forcible
+    resisting: list[str] = Factory(list)
 
     @property
     def key(self) -> str:
@@ -127,6 +129,7 @@ class LeafCall:
 
     def resisted(self, what: str) -> None:
         """Something of the step runs on although it was told to stop."""
+        self.resisting.append(f"{self.path}: {what}")
         self.log.emit(Resisted(path=self.path, what=what))
 
 

@@ -140,6 +140,7 @@ class ScopeTree:
         ended: paths of scopes that ended in this run.
         naps: waits that graceful cancellation ends.
         forcible: clean-up that a forced stop cuts short.
+        resisting: what runs on although it was told to stop, by name.
         stopped_at: where the run stopped: the first leaf that was stopped, or scope that was not begun.
     """
 
@@ -148,6 +149,7 @@ class ScopeTree:
     ended: set[str] = field(factory=set)
     naps: dict[trio.CancelScope, str] = field(factory=dict)
     forcible: Forcible = field(factory=Forcible)
+    resisting: list[str] = field(factory=list)
     stopped_at: str | None = None
 
     def wake(self, path: str) -> None:

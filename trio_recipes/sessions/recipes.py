@@ -17,7 +17,7 @@ from trio_recipes.events import RecipeFrozen
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.load import load_recipe, parse_recipe
 from trio_recipes.language.model import AgentStep, FunctionStep, RecipeStep
-from trio_recipes.language.names import check_recipe
+from trio_recipes.language.rules import check_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -117,7 +117,7 @@ def not_yet(recipe: Recipe) -> list[Problem]:
     """Features of the language that this version loads but does not run (docs/limits.md); refused, never ignored."""
     used = [
         ("approval gates", any(stage.approval.required for stage in recipe.stages)),
-        ("finally", bool(recipe.finally_) or any(s.finally_ for s in (*recipe.stages, *recipe.all_steps()))),
+        ("finally", _has_finally(recipe)),
         ("schedule: graph", "graph" in (recipe.schedule, *(stage.schedule for stage in recipe.stages))),
         ("secrets", bool(recipe.secrets)),
         ("limits", recipe.limits != type(recipe.limits)()),
@@ -125,12 +125,19 @@ def not_yet(recipe: Recipe) -> list[Problem]:
         ("on_resume", any(step.on_resume != "reuse" for step in recipe.all_steps())),
     ]
     refused = [
-        Problem(f"{what}: this version does not run it yet (docs/limits.md)", recipe.file) for what, is_used in used if is_used
+        Problem(f"{what}: this version does not run it yet (docs/limits.md)", recipe.file)
+        for what, is_used in used
+        if is_used
     ]
     if recipe.rate_limiting is not None:
         text = "rate_limiting: this version does not pace agent steps yet (docs/limits.md)"
         refused.append(Problem(text, recipe.file, field="rate_limiting", warning=True))
     return refused
+
+
+def _has_finally(recipe: Recipe) -> bool:
+    stages, steps = recipe.stages, recipe.all_steps()
+    return bool(recipe.finally_) or any(stage.finally_ for stage in stages) or any(step.finally_ for step in steps)
 
 
 def agent_names(steps: Iterable[Step]) -> set[str]:

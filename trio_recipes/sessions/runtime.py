@@ -1,21 +1,20 @@
-"""Opening a runtime: one runner, its journal, its process trees, and the sessions that it runs."""
+"""A runtime: one runner, its journal, its process trees, and the sessions that it runs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
-from trio_recipes.agents.load import configured_agents
 from trio_recipes.agents.registry import Agents, unanswered
 from trio_recipes.errors import ConfigurationError
-from trio_recipes.events import SessionCreated
+from trio_recipes.events import Cancellation, Level, Source
 from trio_recipes.language.model import Recipe
 from trio_recipes.processes.sweep import kill_marked
 from trio_recipes.processes.trees import ProcessTrees
@@ -23,31 +22,35 @@ from trio_recipes.progress.frame import SessionFacts, root_frame
 from trio_recipes.progress.replay import Replay
 from trio_recipes.runtime.drive import Driver
 from trio_recipes.runtime.engine import Engine
-from trio_recipes.runtime.scope import ScopeTree, concurrent
+from trio_recipes.runtime.scope import ScopeTree
+from trio_recipes.sessions.creation import created_event
 from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names, prepare
 from trio_recipes.sessions.session import Session
+from trio_recipes.steps import named
 from trio_recipes.steps.agent import AgentRunner
 from trio_recipes.steps.bash import BashRunner
-from trio_recipes.steps import named
 from trio_recipes.steps.function import FunctionRunner
-from trio_recipes.store.base import open_store
-from trio_recipes.store.codec import iso
+from trio_recipes.store.codec import cancellation_to_json, iso
 from trio_recipes.store.journal import Journal, SessionLog
-from trio_recipes.store.layout import new_session_id
 from trio_recipes.store.owner import RunnerLock
+from trio_recipes.store.requests import submit
 from trio_recipes.store.runs import Opening, begin, create
+from trio_recipes.store.session_file import now
 from trio_recipes.values import normalise
 
 if TYPE_CHECKING:
+    from trio_recipes.errors import StoreError
     from trio_recipes.events import Stamped
     from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.standing import Standing
     from trio_recipes.runtime.ports import LeafRunner
+    from trio_recipes.sessions.result import SessionResult
     from trio_recipes.store.sqlite import SqliteStore
 
 
 @define(eq=False)
 class Runtime:
-    """Runs sessions. Made by :func:`open_runtime`.
+    """Runs sessions. Made by :func:`~trio_recipes.sessions.opening.open_runtime`.
 
     Args:
         store: where sessions live.
@@ -69,6 +72,7 @@ class Runtime:
     _nursery: trio.Nursery
     _observe: Callable[[str, Stamped], None] | None = None
     sessions: dict[str, Session] = field(factory=dict)
+    _token: trio.lowlevel.TrioToken = field(factory=trio.lowlevel.current_trio_token)
 
     async def start(
         self,
@@ -95,7 +99,7 @@ class Runtime:
         source = recipe if isinstance(recipe, Recipe) else Path(recipe)
         prepared = await trio.to_thread.run_sync(prepare, source, given, self.project)
         self._check(prepared)
-        created = self._created(prepared.recipe, given, parent_session_id)
+        created = created_event(prepared.recipe, self.project, given, parent_session_id)
         file = self.store.file(created.session_id)
         opening = await self._journal.call(lambda: create(file, created, prepared.frozen(), self._lock))
         assert opening is not None
@@ -128,6 +132,48 @@ class Runtime:
         """
         return self.sessions[session_id]
 
+    async def list(self) -> Sequence[tuple[str, Standing | StoreError]]:
+        """All sessions of the store, newest first, with where each stands (or why it can't be read)."""
+        return await trio.to_thread.run_sync(lambda: [*self.store.standings()])
+
+    async def cancel(
+        self, session_id: str, reason: str = "", *, immediate: bool = False, at: str = "", grace: float | None = None
+    ) -> bool:
+        """Ask any session of the store to stop, run here or elsewhere; returns whether that was accepted, durably.
+
+        Raises:
+            SessionNotFoundError: if there is no such session.
+        """
+        name = await trio.to_thread.run_sync(self.store.resolve, session_id)
+        session = self.sessions.get(name)
+        if session is not None:
+            reply = session.cancel(reason, immediate=immediate, at=at, grace=grace)
+            await reply.durable()
+            return reply.accepted
+        level = Level.IMMEDIATE if immediate else Level.GRACEFUL
+        asked = Cancellation(
+            level, requester=f"pid {os.getpid()}", reason=reason[:512], requested_at=now(), at=at, grace=grace
+        )
+        body = cancellation_to_json(evolve(asked, request_id=secrets.token_hex(8)))
+        ack = await trio.to_thread.run_sync(partial(submit, self.store.file(name), body, escalates=False))
+        return ack.accepted
+
+    def cancel_from_thread(self, session_id: str, reason: str = "", *, immediate: bool = False) -> None:
+        """Ask a session of this runtime to stop, from any thread."""
+        session = self.sessions[session_id]
+        self._token.run_sync_soon(partial(session.cancel, reason, immediate=immediate))
+
+    def cancel_all(self, reason: str, *, source: Source = Source.HOST) -> None:
+        """Stop every session of this runtime at once."""
+        for session in self.sessions.values():
+            session.cancel(reason, immediate=True, source=source)
+
+    async def drain(self, grace: float | None = None) -> Sequence[SessionResult]:
+        """Stop every session gracefully, immediately after ``grace`` seconds, and wait until all have ended."""
+        for session in self.sessions.values():
+            session.cancel("the runtime is being drained", grace=grace, source=Source.SHUTDOWN)
+        return [await session.wait() for session in [*self.sessions.values()]]
+
     # --- checks --------------------------------------------------------------------------------------------------
 
     def _check(self, prepared: Prepared) -> None:
@@ -146,24 +192,10 @@ class Runtime:
         subs = {key: recipes.parse(key) for key in progress.recipes if key}
         self._check(Prepared(recipes.root(), subs))
 
-    def _created(self, recipe: Recipe, given: dict[str, Any], parent: str | None) -> SessionCreated:
-        return SessionCreated(
-            session_id=new_session_id(),
-            recipe_name=recipe.name,
-            recipe_version=recipe.version,
-            recipe_file=recipe.file,
-            project_path=self.project,
-            context=given,
-            parent_session_id=parent,
-            recipe_digest=recipe.digest,
-        )
-
     # --- running -------------------------------------------------------------------------------------------------
 
     def _launch(self, opening: Opening) -> Session:
-        log = SessionLog(
-            self._journal, opening.file, opening.claim, opening.run, opening.last_seq, opening.connection
-        )
+        log = SessionLog(self._journal, opening.file, opening.claim, opening.run, opening.last_seq, opening.connection)
         session = Session(opening.file.session_id, self._engine(opening, log), log, self._journal, self._trees)
         if self._observe is not None:
             log.on_commit.append(partial(_tell, self._observe, session.id))
@@ -200,72 +232,3 @@ class Runtime:
 def _tell(observe: Callable[[str, Stamped], None], session_id: str, events: list[Stamped]) -> None:
     for stamped in events:
         observe(session_id, stamped)
-
-
-@asynccontextmanager
-async def open_runtime(
-    *,
-    store: SqliteStore | str | os.PathLike[str] | None = None,
-    agents: Any = None,
-    functions: Mapping[str, Callable[..., Any]] | None = None,
-    import_functions: bool = False,
-    project: str | os.PathLike[str] | None = None,
-    durability: str = "power",
-    observe: Callable[[str, Stamped], None] | None = None,
-) -> AsyncIterator[Runtime]:
-    """Open a runtime: ``async with open_runtime() as runtime``.
-
-    Leaving normally waits for its sessions; leaving by an exception cancels them immediately.
-
-    Args:
-        store: an address or a store; the user's own by default.
-        agents: who answers agent steps: a backend, a mapping of names or globs to backends, an agents file, or
-            ``"echo"``; without one, what the project's ``trio-recipes.toml`` and the user's configuration say.
-        functions: callables that ``function`` steps may name.
-        import_functions: allow ``package.module:callable``.
-        project: the project's folder; the current one by default.
-        durability: ``power``: an fsync per commit; ``process``: survives any crash of the program only.
-        observe: called in the loop for each event once it is durable, with the session's id.
-
-    Raises:
-        StoreUnusableError: if the store can't be used.
-        ConfigurationError: if the agents can't be loaded.
-    """
-    folder = str(Path(project or Path.cwd()).resolve())
-    if store is None or isinstance(store, (str, os.PathLike)):
-        url = None if store is None else os.fspath(store)
-        store = await trio.to_thread.run_sync(partial(open_store, url, durability=durability))
-    known = await trio.to_thread.run_sync(configured_agents, agents, folder)
-    lock = RunnerLock(store.layout)
-    lock.acquire()
-    try:
-        async with Journal() as journal, ProcessTrees(lock.runner_id, lock_fd=lock.fd) as trees:
-            async with concurrent() as nursery:
-                yield Runtime(
-                    store, folder, known.attached(trees), functions or {}, import_functions, journal, trees, lock, nursery, observe
-                )
-    finally:
-        lock.release()
-
-
-async def run_recipe(
-    recipe: Recipe | str | os.PathLike[str], context: Mapping[str, Any] | None = None, **options: Any
-) -> Mapping[str, Any]:
-    """Run one recipe to its end: ``trio.run(run_recipe, "review.yaml")``.
-
-    Args:
-        recipe: a file, or a recipe that was loaded before.
-        context: variables over the recipe's own.
-        options: as for :func:`open_runtime`.
-
-    Returns:
-        The final context.
-
-    Raises:
-        RecipesError: what ``Runtime.start`` and ``SessionResult.unwrap`` raise.
-    """
-    async with open_runtime(**options) as runtime:
-        session = await runtime.start(recipe, context)
-        result = await session.wait()
-    return result.unwrap()
-

@@ -11,15 +11,15 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from trio_recipes.errors import StoreError
-from trio_recipes.events import Cancellation, Level, RunEnded, SessionStatus, Source, Stamped
+from trio_recipes.events import Cancellation, Level, RequestAnswered, RunEnded, SessionStatus, Source, Stamped
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.frame import ENGINE_KEYS
-from trio_recipes.progress.tables import Effect, judge
+from trio_recipes.progress.tables import APPLIED, NO_SUCH_SCOPE, TOO_LATE, Effect, judge
 from trio_recipes.runtime.scope import concurrent
 from trio_recipes.sessions.result import SessionResult
 from trio_recipes.sessions.wake import listen
 from trio_recipes.store.codec import cancellation_from_json, from_row
-from trio_recipes.store.requests import APPLIED, NO_SUCH_SCOPE, TOO_LATE, delivered
+from trio_recipes.store.requests import delivered
 from trio_recipes.store.session_file import RequestRow, now
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from trio_recipes.values import Value
 
 _FOLLOW_BATCH = 1000
+_END_SECONDS = 90.0
+"""For stopping what steps left running: the longest kill_grace, and then some."""
 
 
 @frozen(eq=False)
@@ -86,7 +88,7 @@ class Session:
     _result: SessionResult | None = None
     _done: trio.Event = field(factory=trio.Event)
     _news: trio.Event = field(factory=trio.Event)
-    _answers: dict[str, str] = field(factory=dict)
+    _taken: set[str] = field(factory=set)
 
     # --- stopping it ---------------------------------------------------------------------------------------------
 
@@ -122,6 +124,8 @@ class Session:
         """
         if not paths.is_valid(at):
             raise ValueError(f"{at!r} is no path; paths look like audit/scan[3]/report")
+        if at and self._has_ended(at):
+            return CancelReply(False, Level.NONE, f"too late: {at} has ended")
         asked = Level.IMMEDIATE if immediate else Level.GRACEFUL
         verdict = judge(self.status, self.engine.level_at(at), asked, escalates=escalates and grace is None)
         if not verdict.accepted:
@@ -141,6 +145,10 @@ class Session:
         seq = self._deliver(cancellation, escalates=verdict.level > asked, forced=verdict.effect is Effect.FORCE)
         return CancelReply(True, verdict.level, _MESSAGES[verdict.effect], partial(self.log.durable, seq))
 
+    def _has_ended(self, at: str) -> bool:
+        tree = self.engine.driver.tree
+        return at in tree.ended and at not in tree.open
+
     def _deliver(self, cancellation: Cancellation, *, escalates: bool, forced: bool) -> int:
         if not cancellation.at:
             self.status = SessionStatus.CANCELLING
@@ -151,25 +159,22 @@ class Session:
         for row in rows:
             body, escalates, forced = delivered(row)
             cancellation = cancellation_from_json(body)
-            if self._done.is_set() or row.id in self._answers:
+            if self._done.is_set() or row.id in self._taken:
                 continue
-            tree = self.engine.driver.tree
-            late = cancellation.at in tree.ended and cancellation.at not in tree.open
-            self._answers[row.id] = TOO_LATE if late else ""
-            if not late:
+            self._taken.add(row.id)
+            if cancellation.at and self._has_ended(cancellation.at):
+                self.log.emit(RequestAnswered(path=cancellation.at, request_id=row.id, answer=TOO_LATE))
+            else:
                 self._deliver(cancellation, escalates=escalates, forced=forced)
 
     def _answer(self, ended: RunEnded, row: RequestRow) -> str:
         """What a request is told when the run ends (decisions.md, "Requests")."""
-        known = self._answers.get(row.id)
-        if known:
-            return known
         at = str(row.body.get("at", ""))
-        if ended.status is SessionStatus.CANCELLED and not at:
-            return APPLIED
-        if at and known is not None:
-            return APPLIED if at not in self.engine.driver.tree.held else NO_SUCH_SCOPE
-        return TOO_LATE
+        if not at:
+            return APPLIED if ended.status is SessionStatus.CANCELLED else TOO_LATE
+        if at in self.engine.driver.tree.held:
+            return NO_SUCH_SCOPE
+        return APPLIED if row.id in self._taken else TOO_LATE
 
     # --- waiting for it ------------------------------------------------------------------------------------------
 
@@ -231,17 +236,18 @@ class Session:
         error: StoreError | None = None
         try:
             ended = await self.engine.run()
-            with trio.CancelScope(shield=True):  # bounded: each of these is
-                still = await self._leave_nothing()
+            with trio.move_on_after(_END_SECONDS, shield=True):
+                still = (*self.engine.driver.tree.resisting, *await self._leave_nothing())
                 ended = evolve(ended, still_running=still)
-                await self.log.end(ended, partial(self._answer, ended))
+            await self.log.end(ended, partial(self._answer, ended))  # one transaction, shielded by itself
         except StoreError as failure:
             error, ended = failure, RunEnded(status=SessionStatus.INTERRUPTED)
         self._result = self._as_result(ended, error)
 
     async def _leave_nothing(self) -> tuple[str, ...]:
         """Stop what steps left running in the background; returns what resisted."""
-        left = await self.trees.stop_background(self.id)
+        forced = self.engine.driver.tree.forcible.forced
+        left = await self.trees.stop_background(self.id, grace=0.0 if forced else None)
         return tuple(str(survivor) for report in left for survivor in report.survivors)
 
     def _store_failed(self, _error: StoreError) -> None:

@@ -99,7 +99,7 @@ class Conversation:
 
     call: LeafCall
     _streamed: list[str] = field(factory=list, init=False)
-    _channels: dict[tuple[str, bool], Coalescer] = field(factory=dict, init=False)
+    _channels: dict[str, Coalescer] = field(factory=dict, init=False)
 
     @property
     def forcible(self) -> Forcible:
@@ -112,15 +112,13 @@ class Conversation:
         self.output("text", _encoded(piece))
 
     def output(self, channel: str, data: bytes, *, background: bool = False) -> None:
-        """Keep other output."""
-        found = self._channels.get((channel, background))
-        if found is None:
-
-            def emit(chunk: bytes) -> None:
-                self.call.output(channel, chunk, background=background)
-
-            found = self._channels[channel, background] = Coalescer(emit)
-        found.write(data)
+        """Keep other output, a moment later; but at once in the background, where nobody tells which is the last."""
+        if background:
+            self.call.output(channel, data, background=True)
+            return
+        if channel not in self._channels:
+            self._channels[channel] = Coalescer(lambda chunk: self.call.output(channel, chunk))
+        self._channels[channel].write(data)
 
     def signalled(self, pid: int, signal: str) -> None:
         """A process that answers was signalled."""

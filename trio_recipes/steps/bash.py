@@ -92,13 +92,14 @@ class Printed:
     call: LeafCall
     stdout: Kept
     _tail: bytes = field(default=b"", init=False)
-    _channels: dict[tuple[Channel, bool], Coalescer] = field(factory=dict, init=False)
+    _channels: dict[Channel, Coalescer] = field(factory=dict, init=False)
 
     def take(self, channel: Channel, data: bytes, /, *, background: bool) -> None:
-        """Take a piece; what comes from background processes later is recorded and no more."""
-        self._coalescer(channel, background).write(data)
-        if background:
+        """Take a piece. What background processes print later is recorded at once, and no more than that."""
+        if background:  # not held for a moment: nobody tells when the last piece has come
+            self.call.output(channel, data, background=True)
             return
+        self._coalescer(channel).write(data)
         if channel == "stdout":
             self.stdout.write(data)
         else:
@@ -115,15 +116,10 @@ class Printed:
         # The first character may have lost its beginning.
         return self._tail.decode("utf-8", "replace").lstrip("\ufffd").strip()
 
-    def _coalescer(self, channel: Channel, background: bool) -> Coalescer:
-        found = self._channels.get((channel, background))
-        if found is None:
-
-            def emit(data: bytes) -> None:
-                self.call.output(channel, data, background=background)
-
-            found = self._channels[channel, background] = Coalescer(emit)
-        return found
+    def _coalescer(self, channel: Channel) -> Coalescer:
+        if channel not in self._channels:
+            self._channels[channel] = Coalescer(lambda chunk: self.call.output(channel, chunk))
+        return self._channels[channel]
 
 
 # --- what becomes of it ------------------------------------------------------------------------------------------

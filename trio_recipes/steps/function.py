@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import Factory, field, frozen
 
-from trio_recipes.errors import ValueRefusedError
+from trio_recipes.errors import TemplateError, ValueRefusedError
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import FunctionStep
 from trio_recipes.language.output import interpret
@@ -55,13 +55,12 @@ class FunctionRunner:
         """
         step = call.step
         assert isinstance(step, FunctionStep)
-        # A copy of its own: variables are immutable by agreement, and the function has agreed to nothing.
-        arguments = normalise(render_tree(dict(step.args), call.frame.variables), f"step '{step.id}'")
-        assert isinstance(arguments, dict)
         try:
+            arguments = _arguments(step, call)
             with cancellation_wins(f"function {step.function!r}"):
-                result = await self._result(step, arguments, call)
-                return Reply(value=_value(result, step))
+                return Reply(value=_value(await self._result(step, arguments, call), step))
+        except TemplateError:
+            raise
         except (Exception, SystemExit) as error:  # sys.exit() in a function ends its step and not the runner
             return Reply(failure=_failure(step, error))
 
@@ -85,6 +84,13 @@ class FunctionRunner:
             raise _NotFoundError(f"{name!r} can't be imported: {describe(error)}") from error
         self._imported[name] = found
         return found
+
+
+def _arguments(step: FunctionStep, call: LeafCall) -> dict[str, Value]:
+    """The arguments, copied: variables are immutable by agreement, and the function has agreed to nothing."""
+    rendered = render_tree(dict(step.args), call.frame.variables)
+    assert isinstance(rendered, dict)
+    return {name: normalise(value, f"argument {name!r}") for name, value in rendered.items()}
 
 
 class _NotFoundError(Exception):

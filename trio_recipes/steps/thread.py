@@ -26,16 +26,17 @@ class _Berth:
     """
 
     limiter: trio.CapacityLimiter
-    free: trio.Event | None = None  # None until a thread has started
+    is_taken: bool = False
+    freed: trio.Event = field(factory=trio.Event)
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
         await self.limiter.acquire_on_behalf_of(borrower)
-        self.free = trio.Event()
+        self.is_taken = True
 
     def release_on_behalf_of(self, borrower: object) -> None:
         self.limiter.release_on_behalf_of(borrower)
-        assert self.free is not None
-        self.free.set()
+        self.is_taken = False
+        self.freed.set()
 
 
 @frozen(eq=False)
@@ -72,19 +73,16 @@ class Threads:
                 in_thread, abandon_on_cancel=True, limiter=cast(trio.CapacityLimiter, berth), thread_name=name
             )
         except trio.Cancelled:
-            if berth.free is not None and not await self._ends(berth.free, call):
+            with trio.move_on_after(self.stop_timeout, shield=True) as limit:
+                forget = call.forcible.register(limit.cancel)
+                try:
+                    if berth.is_taken:
+                        await berth.freed.wait()
+                finally:
+                    forget()
+            if berth.is_taken:
                 call.resisted(f"thread {name!r}{_where(idents)}")
             raise
-
-    async def _ends(self, free: trio.Event, call: LeafCall) -> bool:
-        """Wait until the thread has ended; or in vain, until the time is over or the stop is forced."""
-        with trio.CancelScope(relative_deadline=self.stop_timeout, shield=True) as limit:
-            forget = call.forcible.register(limit.cancel)
-            try:
-                await free.wait()
-            finally:
-                forget()
-        return free.is_set()
 
 
 def _where(idents: list[int]) -> str:

@@ -26,7 +26,7 @@ def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
     for kind in (Failure, Cancellation, *KINDS.values()):
         fields = {field.name for field in attrs.fields(kind)}
-        how = {name: _PLAIN for name in ("value", "context") if name in fields}
+        how: dict[str, Any] = {name: _PLAIN for name in ("value", "context") if name in fields}
         if issubclass(kind, Event):
             how |= {name: _COLUMNS for name in ("path", "data") if name in fields}
         converter.register_unstructure_hook(

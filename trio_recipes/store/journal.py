@@ -16,6 +16,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -237,7 +238,12 @@ class Journal:
 
     def forget(self, log: SessionLog) -> None:
         """Stop looking, and close the session's connection."""
-        self._queue.put(lambda: (self._watched.pop(id(log), None), log.close()))
+
+        def let_go() -> None:
+            self._watched.pop(id(log), None)
+            log.close()
+
+        self._queue.put(let_go)
 
     async def call(self, job: Callable[[], T]) -> T:
         """Do a job in the writer's thread and wait for its result, whatever is cancelled meanwhile.
@@ -259,10 +265,8 @@ class Journal:
     def in_loop(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function`` in the trio loop, from the writer's thread."""
         assert self._token is not None
-        try:
+        with suppress(trio.RunFinishedError):  # the loop has gone: there is nobody left to tell
             self._token.run_sync_soon(function, *args)
-        except trio.RunFinishedError:
-            pass  # the loop has gone: there is nobody left to tell
 
     # --- the thread ----------------------------------------------------------------------------------------------
 
@@ -317,7 +321,7 @@ class _Box:
     def run(self, job: Callable[[], Any]) -> None:
         try:
             self.result = job()
-        except BaseException as error:  # noqa: BLE001  carried to the task that waits, which raises it
+        except BaseException as error:
             self.error = error
 
     def unwrap(self) -> Any:

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from trio_recipes.errors import SessionBusyError, SessionError
 from trio_recipes.events import Level, SessionStatus
-from trio_recipes.progress.tables import Effect, Verdict, judge
+from trio_recipes.progress.tables import APPLIED, Effect, Verdict, judge
 from trio_recipes.store.owner import describe, is_alive
 from trio_recipes.store.session_file import RequestRow, SessionFile, now
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trio_recipes.progress.standing import Standing
-
-APPLIED, TOO_LATE, ALREADY, NO_SUCH_SCOPE = "applied", "too_late", "already_cancelled", "no_such_scope"
 
 _UNOWNED = frozenset({SessionStatus.PAUSED, SessionStatus.INTERRUPTED})
 

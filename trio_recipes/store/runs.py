@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 from attrs import Factory, frozen
 
 from trio_recipes.errors import SessionFinishedError
-from trio_recipes.events import CancellationCleared, Event, RecipeFrozen, RunStarted, SessionCreated, SessionStatus, Stamped
+from trio_recipes.events import (
+    CancellationCleared,
+    Event,
+    RecipeFrozen,
+    RunStarted,
+    SessionCreated,
+    SessionStatus,
+    Stamped,
+)
 from trio_recipes.progress.fold import Progress, fold
-from trio_recipes.progress.tables import FINISHED
+from trio_recipes.progress.tables import APPLIED, FINISHED
 from trio_recipes.store.codec import from_row, to_row
-from trio_recipes.store.requests import APPLIED
 from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
 
 if TYPE_CHECKING:
@@ -59,10 +66,7 @@ def create(
     connection = file.create()
     with file.transaction(connection):
         _append(connection, file, events, run=0)
-        if lock is None:
-            opening = None
-        else:
-            opening = _begin(file, connection, lock, died=None)
+        opening = None if lock is None else _begin(file, connection, lock, died=None)
     if opening is None:
         connection.close()
     return opening

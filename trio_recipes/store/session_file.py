@@ -39,6 +39,8 @@ _APPLICATION_ID = 0x7472_6563  # "trec"
 _BUSY_SECONDS = 5.0
 _LIFECYCLE = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
 
+_LIFE = f"SELECT seq, at, event, body FROM events INDEXED BY lifecycle WHERE event IN ({_LIFECYCLE}) ORDER BY seq"  # noqa: S608
+
 _SCHEMA = f"""
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
@@ -50,7 +52,7 @@ CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT N
 INSERT INTO owner VALUES (1, 0, NULL, '{{}}');
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
-"""
+"""  # noqa: S608  every part is a constant of ours
 
 EventRow: TypeAlias = "tuple[int, int, int, str, str, str, bytes | None]"
 """seq, run, at (microseconds), event, path, body (JSON), data."""
@@ -146,7 +148,9 @@ class SessionFile:
 
     def _damaged(self, error: sqlite3.Error) -> StoreUnusableError:
         file = self.layout.database(self.session_id)
-        return StoreUnusableError(f"session {self.session_id} can't be read ({error}): {file} is damaged or no database")
+        return StoreUnusableError(
+            f"session {self.session_id} can't be read ({error}): {file} is damaged or no database"
+        )
 
     @contextmanager
     def transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -186,8 +190,7 @@ class SessionFile:
 
     def standing(self, connection: sqlite3.Connection) -> Standing:
         """Where the session stands, as of this connection's transaction."""
-        query = f"SELECT seq, at, event, body FROM events INDEXED BY lifecycle WHERE event IN ({_LIFECYCLE}) ORDER BY seq"
-        rows = [Row(seq, at, event, json.loads(body)) for seq, at, event, body in connection.execute(query)]
+        rows = [Row(seq, at, event, json.loads(body)) for seq, at, event, body in connection.execute(_LIFE)]
         delivered = {row.body["cancellation"].get("request_id") for row in rows if row.event == "cancel_requested"}
         pending = [r.body for r in self.unanswered(connection) if r.id not in delivered]
         runner = self.owner(connection)[1]
@@ -211,7 +214,8 @@ class SessionFile:
     def rows(self, connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> list[EventRow]:
         """Events with a ``seq`` above ``after``."""
         return connection.execute(
-            "SELECT seq, run, at, event, path, body, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+            "SELECT seq, run, at, event, path, body, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
         ).fetchall()
 
     def last_seq(self, connection: sqlite3.Connection) -> int:
@@ -270,9 +274,7 @@ class SessionFile:
             raise SessionBusyError(self.session_id, describe(body))
         standing = self.standing(connection)
         check(standing)
-        connection.execute(
-            "UPDATE owner SET epoch = epoch + 1, runner = ?, body = ?", (runner, json.dumps(about))
-        )
+        connection.execute("UPDATE owner SET epoch = epoch + 1, runner = ?, body = ?", (runner, json.dumps(about)))
         return Claim(runner, epoch + 1), standing
 
     def append_unowned(self, connection: sqlite3.Connection, event: str, body: dict[str, Any], run: int) -> None:
@@ -289,6 +291,11 @@ class SessionFile:
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> None:
     connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    answers = [(at, json.loads(body)) for _, _, at, event, _, body, _ in rows if event == "request_answered"]
+    connection.executemany(
+        "INSERT OR IGNORE INTO answers SELECT number, ?, ? FROM requests WHERE id = ?",
+        [(at, body["answer"], body["request_id"]) for at, body in answers],
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -184,7 +184,7 @@ class _After:
     answer: Answer
 
     async def give(self, request: AgentRequest, call: AgentCall) -> Answer:
-        await (await trio.sleep_forever() if math.isinf(self.seconds) else await trio.sleep(self.seconds))
+        await trio.sleep(self.seconds)
         return self.answer
 
 

@@ -1,0 +1,69 @@
+"""A session as its records tell it: everything known, and the variables that a walk over the finished part leaves.
+
+For looking only: nothing runs, nothing is written, no backend and no function is imported.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from trio_recipes.progress.asks import Enter
+from trio_recipes.progress.fold import Progress, fold
+from trio_recipes.progress.frame import Frame, SessionFacts, root_frame
+from trio_recipes.progress.path import ROOT
+from trio_recipes.progress.replay import Replay
+from trio_recipes.progress.walk import walk_recipe
+from trio_recipes.sessions.recipes import FrozenRecipes
+from trio_recipes.store.codec import from_row, iso
+
+if TYPE_CHECKING:
+    from trio_recipes.progress.outcome import Outcome
+    from trio_recipes.progress.standing import Standing
+    from trio_recipes.store.session_file import SessionFile
+
+
+@frozen(eq=False)
+class History:
+    """What is known of a session.
+
+    Args:
+        standing: where it stands.
+        progress: its records.
+        frame: the root recipe's variables, as far as the run came.
+        outcome: of the root, as far as the records say.
+    """
+
+    standing: Standing
+    progress: Progress
+    frame: Frame
+    outcome: Outcome
+
+
+def read_history(file: SessionFile) -> History:
+    """Read a session's records and walk the finished part of it. Blocks; a large session takes a while.
+
+    Raises:
+        SessionNotFoundError: if there is no such session.
+        StoreUnusableError: if its file is damaged.
+    """
+    with file.reading() as connection:
+        standing = file.standing(connection)
+        rows = file.rows(connection)
+    progress = fold(from_row(row) for row in rows)
+    frame, outcome = replayed(progress)
+    return History(standing, progress, frame, outcome)
+
+
+def replayed(progress: Progress) -> tuple[Frame, Outcome]:
+    """The root frame after a walk over what is finished, and the root's outcome."""
+    created = progress.created
+    assert created is not None
+    recipes = FrozenRecipes(created.project_path, progress.recipes)
+    facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path)
+    frame = root_frame(recipes.root(), created.context, facts)
+    replay = Replay(progress, recipes.known)
+    outcome = replay.scope(Enter(ROOT, "session", partial(walk_recipe, frame, ROOT)))
+    return frame, outcome

@@ -1,0 +1,217 @@
+"""``SessionManager``: the synchronous door to sessions, for any process and thread.
+
+A façade over the store with the method names of the engine our users come from (``compatibility.md`` section 9 and
+design.md section 4): no SQL and no state of its own. Every method blocks for about a millisecond (at most 5 s, while
+a file is busy); async code calls them in a thread. ``project_path`` filters: a session of another project is unknown.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError
+from trio_recipes.events import CancellationStatus, Level, SessionStatus
+from trio_recipes.progress.tables import FINISHED, Effect
+from trio_recipes.store import requests
+from trio_recipes.store.base import open_store
+
+if TYPE_CHECKING:
+    from trio_recipes.language.model import Recipe
+    from trio_recipes.progress.standing import Standing
+    from trio_recipes.store.session_file import SessionFile
+
+_DAY = 86_400 * 1_000_000
+
+_MESSAGES = {
+    (Effect.RAISE, Level.GRACEFUL): "Graceful cancellation requested (will complete current step)",
+    (Effect.RAISE, Level.IMMEDIATE): "Immediate cancellation requested",
+    (Effect.JOIN, Level.GRACEFUL): "Graceful cancellation was requested before",
+    (Effect.JOIN, Level.IMMEDIATE): "Immediate cancellation was requested before",
+    (Effect.FORCE, Level.IMMEDIATE): "Immediate cancellation requested again: clean-up is cut short",
+}
+
+
+class SessionManager:
+    """Creates, cancels, looks up and clears sessions.
+
+    Args:
+        base_dir: the store's folder; the user's own store if None.
+        auto_cleanup_days: age at which :meth:`cleanup_old_sessions` deletes a session that completed.
+
+    Raises:
+        StoreUnusableError: if ``base_dir`` is no store and can't become one.
+    """
+
+    def __init__(self, base_dir: str | os.PathLike[str] | None = None, auto_cleanup_days: int = 7) -> None:
+        self._store = open_store(None if base_dir is None else os.fspath(base_dir))
+        self._days = auto_cleanup_days
+
+    # --- making and finding --------------------------------------------------------------------------------------
+
+    def create_session(
+        self,
+        recipe: Recipe,
+        project_path: str | os.PathLike[str],
+        recipe_path: str | os.PathLike[str] | None = None,
+        parent_session_id: str | None = None,
+    ) -> str:
+        """Make a session that has not begun; ``Runtime.resume`` begins it.
+
+        Args:
+            recipe: as loaded.
+            project_path: the project's folder.
+            recipe_path: the recipe's file, where ``recipe`` does not know it.
+            parent_session_id: links sessions that were started separately.
+
+        Returns:
+            The new session's id.
+
+        Raises:
+            InvalidRecipeError: if the recipe, or one it names, can't run as it is.
+        """
+        from trio_recipes.sessions.creation import create_unstarted  # noqa: PLC0415  cattrs and yaml: not for cancel
+
+        return create_unstarted(self._store, recipe, _resolved(project_path), recipe_path, parent_session_id)
+
+    def session_exists(self, session_id: str, project_path: str | os.PathLike[str]) -> bool:
+        """Whether the project has such a session."""
+        return self._find(session_id, project_path) is not None
+
+    def list_sessions(self, project_path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+        """The project's sessions, newest first; damaged ones are left out."""
+        project, found = _resolved(project_path), []
+        for session_id, standing in self._store.standings():
+            if not isinstance(standing, StoreError) and standing.created.get("project_path") == project:
+                found.append(_summary(session_id, standing))
+        return found
+
+    def load_state(self, session_id: str, project_path: str | os.PathLike[str]) -> dict[str, Any]:
+        """What is known of a session, under the field names of the engine our users come from.
+
+        Raises:
+            SessionNotFoundError: if the project has no such session.
+        """
+        standing = self._find(session_id, project_path)
+        if standing is None:
+            raise SessionNotFoundError(f"Session not found: {session_id}")
+        from trio_recipes.sessions.state import project_state  # noqa: PLC0415  reads all records
+
+        return project_state(self._store.file(session_id))
+
+    def cleanup_old_sessions(self, project_path: str | os.PathLike[str]) -> int:
+        """Delete the project's completed and denied sessions older than ``auto_cleanup_days``; returns how many.
+
+        Never those that wait, failed, were cancelled or interrupted, or run (decisions.md).
+        """
+        project, limit = _resolved(project_path), time.time_ns() // 1000 - self._days * _DAY
+        old = [
+            session_id
+            for session_id, standing in self._store.standings()
+            if not isinstance(standing, StoreError)
+            and standing.created.get("project_path") == project
+            and standing.status in FINISHED
+            and standing.last_at < limit
+        ]
+        for session_id in old:
+            self._store.delete(session_id)
+        return len(old)
+
+    # --- cancelling ----------------------------------------------------------------------------------------------
+
+    def request_cancellation(
+        self, session_id: str, project_path: str | os.PathLike[str], immediate: bool = False
+    ) -> tuple[bool, str]:
+        """Ask a session to stop; a second graceful request means "now".
+
+        Returns:
+            Whether it was accepted (durably, then), and a message.
+        """
+        if self._find(session_id, project_path) is None:
+            return False, f"Session not found: {session_id}"
+        level = Level.IMMEDIATE if immediate else Level.GRACEFUL
+        body = {
+            "level": int(level),
+            "source": "api",
+            "requester": f"pid {os.getpid()}",
+            "requested_at": time.time_ns() // 1000,
+            "request_id": secrets.token_hex(8),
+        }
+        ack = requests.submit(self._file(session_id), body, escalates=True)
+        if ack.effect is Effect.ALREADY:
+            return False, "Session already cancelled"
+        if not ack.accepted:
+            return False, f"Too late: session already {ack.status}"
+        if ack.effect is Effect.RAISE and ack.level > level:
+            return True, "Escalated to immediate cancellation"
+        return True, _MESSAGES[ack.effect, ack.level]
+
+    def clear_cancellation(self, session_id: str, project_path: str | os.PathLike[str]) -> None:
+        """Forget a session's cancellation: its level is none again, and it may be run.
+
+        Raises:
+            SessionBusyError: while a live process runs it.
+        """
+        if self._find(session_id, project_path) is not None:
+            requests.clear_cancellation(self._file(session_id))
+
+    def mark_cancelled(
+        self, session_id: str, project_path: str | os.PathLike[str], cancelled_at_step: str | None = None
+    ) -> None:
+        """Record that a session nobody runs ended by cancellation. A completed one stays completed.
+
+        Raises:
+            SessionBusyError: while a live process runs it: only that says how it ends.
+        """
+        if self._find(session_id, project_path) is not None:
+            requests.mark_cancelled(self._file(session_id), cancelled_at_step)
+
+    def get_cancellation_status(self, session_id: str, project_path: str | os.PathLike[str]) -> CancellationStatus:
+        """Where a session's cancellation stands; ``NONE`` for an unknown session."""
+        standing = self._find(session_id, project_path)
+        return CancellationStatus.NONE if standing is None else standing.cancellation
+
+    def is_cancellation_requested(self, session_id: str, project_path: str | os.PathLike[str]) -> bool:
+        """Whether a session was asked to stop and has not ended yet."""
+        asked = (CancellationStatus.REQUESTED, CancellationStatus.IMMEDIATE)
+        return self.get_cancellation_status(session_id, project_path) in asked
+
+    def is_immediate_cancellation(self, session_id: str, project_path: str | os.PathLike[str]) -> bool:
+        """Whether a session was asked to stop at once and has not ended yet."""
+        return self.get_cancellation_status(session_id, project_path) is CancellationStatus.IMMEDIATE
+
+    # -------------------------------------------------------------------------------------------------------------
+
+    def _file(self, session_id: str) -> SessionFile:
+        return self._store.file(session_id)
+
+    def _find(self, session_id: str, project_path: str | os.PathLike[str]) -> Standing | None:
+        try:
+            standing = self._store.standing(session_id)
+        except SessionError:
+            return None
+        return standing if standing.created.get("project_path") == _resolved(project_path) else None
+
+
+def _resolved(project_path: str | os.PathLike[str]) -> str:
+    return str(Path(project_path).resolve())
+
+
+def _summary(session_id: str, standing: Standing) -> dict[str, Any]:
+    created = standing.created
+    return {
+        "session_id": session_id,
+        "recipe_name": created.get("recipe_name"),
+        "recipe_version": created.get("recipe_version"),
+        "started": _local(standing.created_at),
+        "status": str(SessionStatus(standing.status)),
+        "project_path": created.get("project_path"),
+        "parent_session_id": created.get("parent_session_id"),
+    }
+
+
+def _local(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at / 1_000_000))

@@ -1,0 +1,136 @@
+"""Opening a runtime, and running one recipe in one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+from attrs import frozen
+
+from trio_recipes.agents.load import configured_agents
+from trio_recipes.processes.trees import ProcessTrees
+from trio_recipes.runtime.scope import concurrent
+from trio_recipes.sessions.runtime import Runtime
+from trio_recipes.store.base import open_store
+from trio_recipes.store.journal import Journal
+from trio_recipes.store.owner import RunnerLock
+
+if TYPE_CHECKING:
+    from trio_recipes.agents.registry import Agents
+    from trio_recipes.events import Stamped
+    from trio_recipes.language.model import Recipe
+    from trio_recipes.store.sqlite import SqliteStore
+
+
+@asynccontextmanager
+async def open_runtime(
+    *,
+    store: SqliteStore | str | os.PathLike[str] | None = None,
+    agents: Any = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    import_functions: bool = False,
+    project: str | os.PathLike[str] | None = None,
+    durability: str = "power",
+    observe: Callable[[str, Stamped], None] | None = None,
+) -> AsyncIterator[Runtime]:
+    """Open a runtime, as in ``async with open_runtime() as runtime``.
+
+    Leaving normally waits for its sessions; leaving by an exception cancels them immediately.
+
+    Args:
+        store: an address or a store; the user's own by default.
+        agents: who answers agent steps: a backend, a mapping of names or globs to backends, an agents file, or
+            ``"echo"``; without one, what the project's ``trio-recipes.toml`` and the user's configuration say.
+        functions: callables that ``function`` steps may name.
+        import_functions: allow ``package.module:callable``.
+        project: the project's folder; the current one by default.
+        durability: ``power``: an fsync per commit; ``process``: survives any crash of the program only.
+        observe: called in the loop for each event once it is durable, with the session's id.
+
+    Raises:
+        StoreUnusableError: if the store can't be used.
+        ConfigurationError: if the agents can't be loaded.
+    """
+    base = await trio.to_thread.run_sync(partial(_lay_out, store, agents, project, durability))
+    hosts: BaseException | None = None
+    try:
+        async with (
+            Journal() as journal,
+            ProcessTrees(base.lock.runner_id, lock_fd=base.lock.fd) as trees,
+            concurrent() as nursery,
+        ):
+            runtime = Runtime(
+                store=base.store,
+                project=base.project,
+                agents=base.agents.attached(trees),
+                functions=functions or {},
+                import_functions=import_functions,
+                journal=journal,
+                trees=trees,
+                lock=base.lock,
+                nursery=nursery,
+                observe=observe,
+            )
+            try:
+                yield runtime
+            except trio.Cancelled:
+                raise
+            except BaseException as error:  # raised again below, as it was, once the sessions have ended
+                hosts = error
+                runtime.cancel_all(f"the host's code raised {type(error).__name__}")
+    finally:
+        base.lock.release()
+    if hosts is not None:
+        raise hosts
+
+
+@frozen(eq=False)
+class _Base:
+    """What a runtime stands on: made in a thread, since all of it touches the disk."""
+
+    store: SqliteStore
+    project: str
+    agents: Agents
+    lock: RunnerLock
+
+
+def _lay_out(
+    store: SqliteStore | str | os.PathLike[str] | None,
+    agents: Any,
+    project: str | os.PathLike[str] | None,
+    durability: str,
+) -> _Base:
+    folder = str(Path(project or Path.cwd()).resolve())
+    if store is None or isinstance(store, (str, os.PathLike)):
+        store = open_store(None if store is None else os.fspath(store), durability=durability)
+    known = configured_agents(agents, folder)
+    lock = RunnerLock(store.layout)
+    lock.acquire()
+    return _Base(store, folder, known, lock)
+
+
+async def run_recipe(
+    recipe: Recipe | str | os.PathLike[str], context: Mapping[str, Any] | None = None, **options: Any
+) -> Mapping[str, Any]:
+    """Run one recipe to its end, as in ``trio.run(run_recipe, "review.yaml")``.
+
+    Args:
+        recipe: a file, or a recipe that was loaded before.
+        context: variables over the recipe's own.
+        options: as for :func:`open_runtime`.
+
+    Returns:
+        The final context.
+
+    Raises:
+        RecipesError: what ``Runtime.start`` and ``SessionResult.unwrap`` raise.
+    """
+    async with open_runtime(**options) as runtime:
+        session = await runtime.start(recipe, context)
+        result = await session.wait()
+    return result.unwrap()
