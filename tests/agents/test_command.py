@@ -8,7 +8,7 @@ import trio
 
 from tests.processes.helpers import marked_pids
 from tests.steps.leaf import Told, leaf, process_trees
-from trio_recipes.agents.backends.command import CommandBackend
+from trio_recipes.agents.backends.command import Answer, CommandBackend
 from trio_recipes.agents.backends.echo import EchoBackend
 from trio_recipes.errors import BackendError, InternalError
 from trio_recipes.language.model import AgentStep
@@ -49,6 +49,18 @@ async def test_stdout_is_the_answer_without_one_line_end(tmp_path: Path, printed
     log = Told()
     assert (await ask(shell(f"printf '{printed}'"), tmp_path, log=log)).text == text
     assert log.output("text").decode() == text
+
+
+async def test_a_line_end_is_the_last_one_only_if_nothing_follows() -> None:
+    log = Told()
+    call = conversation(log)
+    answer = Answer(call)
+    for piece in (b"a\n", b"\n", b"b", b"\n"):
+        answer.take("stdout", piece, background=False)
+        await trio.lowlevel.checkpoint()
+    assert answer.text() == "a\n\nb"
+    call.flush()
+    assert log.output("text") == b"a\n\nb"
 
 
 async def test_the_prompt_is_read_to_its_end_however_long(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from trio_recipes.errors import TemplateError
 from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import BashStep
 from trio_recipes.language.template import Template
+from trio_recipes.processes import Command
 from trio_recipes.runtime.ports import LeafCall, Reply
 from trio_recipes.steps.bash import BashRunner
 from trio_recipes.steps.coalesce import CHUNK
+from trio_recipes.steps.invocation import command_of
 from trio_recipes.steps.kept import IN_MEMORY
 
 
@@ -215,3 +218,11 @@ async def test_late_output_is_marked_background_and_no_part_of_the_value(tmp_pat
             await log.wait_output("stdout", b"late\n", background=True)
     assert reply.text == "now\n"
     assert log.output("stdout") == b"now\n"
+
+
+def test_how_it_wants_to_be_stopped_is_the_steps(tmp_path: Path) -> None:
+    step = bash("true", kill_grace=7.0, stop_signal="INT", background="kill")
+    command = command_of(step, leaf(step, Told(), tmp_path, attempt=3), inherit_env=False)
+    assert isinstance(command, Command)
+    assert (command.kill_grace, command.stop_signal, command.background) == (7.0, signal.SIGINT, "kill")
+    assert (command.session_id, command.key, command.attempt) == ("s1", "s1/step", 3)

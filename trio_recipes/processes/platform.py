@@ -97,10 +97,9 @@ class Linux:
         found: list[Proc] = []
         waiting = [pid]
         while waiting and len(found) < 100:  # this runs on the event loop; a scan sees the rest
-            pid = waiting.pop()
-            if proc := read_process(pid, since=0):
+            if proc := read_process(waiting.pop(), since=0):
                 found.append(proc)
-                waiting += children(pid)
+                waiting += children(proc)
         return found
 
     def exit_code(self, process: trio.Process) -> int | None:

@@ -87,13 +87,14 @@ def read_process(pid: int, since: int | None = None) -> Proc | None:
     )
 
 
-def children(pid: int) -> list[int]:
+def children(proc: Proc) -> list[int]:
     """Return the pids of a process's children, those of all its threads."""
+    folder = f"/proc/{proc.pid}/task"
     try:
-        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208  (half the cost of iterdir)
+        threads = os.listdir(folder) if proc.threads > 1 else [str(proc.pid)]  # noqa: PTH208
     except _UNREADABLE:
         return []
-    return [int(child) for thread in threads for child in _read(f"/proc/{pid}/task/{thread}/children").split()]
+    return [int(child) for thread in threads for child in _read(f"{folder}/{thread}/children").split()]
 
 
 def _read(path: str) -> bytes:

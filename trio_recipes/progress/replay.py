@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import evolve, frozen
 
 from trio_recipes.errors import InternalError
+from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import BashStep, Recipe
 from trio_recipes.language.output import interpret
 from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Pass, Walk
@@ -58,6 +59,8 @@ class Replay:
         return settle(step, raw)
 
     def _value(self, step: Step, record: Record) -> Value:
+        if record.failure is not None and record.failure.kind is not FailureKind.EXIT:
+            return None
         if record.channel is None:
             return record.value
         return read_result(step, record.output(record.channel).decode("utf-8", "replace"), None)

@@ -19,17 +19,28 @@ from trio_recipes.progress.replay import read_result
 from trio_recipes.runtime.ports import LeafCall, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from trio_recipes.progress.asks import Pass
-    from trio_recipes.runtime.drive import Driver
+    from trio_recipes.runtime.context import RunContext
     from trio_recipes.runtime.scope import Scope
     from trio_recipes.values import Value
 
 
 @define(eq=False)
 class Attempts:
-    """All attempts of one pass; ``reply`` is what the last one of a leaf answered."""
+    """All attempts of one pass.
 
-    driver: Driver
+    Args:
+        context: of the run.
+        inner: runs one attempt of a composite.
+        ask: the pass.
+        scope: its scope.
+        reply: what the last attempt of a leaf answered.
+    """
+
+    context: RunContext
+    inner: Callable[[Pass, Scope], Awaitable[Outcome]]
     ask: Pass
     scope: Scope
     reply: Reply | None = None
@@ -51,21 +62,23 @@ class Attempts:
             self._begin(failures + 1)
 
     def _failures_so_far(self) -> int:
-        record = self.driver.progress.records.get(self.ask.path)
+        record = self.context.progress.records.get(self.ask.path)
         if record is None or record.status is ScopeStatus.FAILED:
             return 0
         return record.failed_attempts
 
     async def _back_off(self, outcome: Outcome, delay: float) -> bool:
         assert outcome.failure is not None
-        log, path = self.driver.log, self.ask.path
+        log, path = self.context.log, self.ask.path
         log.emit(AttemptFailed(path=path, failure=outcome.failure, delay=delay))
-        self.driver.progress.void_below(path)
+        if self.ask.inner is not None:
+            self.context.progress.void_below(path)
+            self.context.tree.reopen_below(path)
         log.emit(Waiting(path=path, what="backoff", seconds=delay))
         return await self.scope.wait(delay)
 
     def _begin(self, attempt: int) -> None:
-        self.driver.log.emit(AttemptStarted(path=self.ask.path, attempt=attempt))
+        self.context.log.emit(AttemptStarted(path=self.ask.path, attempt=attempt))
         if self._before is not None:
             self.ask.frame.variables.clear()
             self.ask.frame.variables.update(self._before)
@@ -94,7 +107,7 @@ class Attempts:
 
     async def _act(self, attempt: int) -> Outcome:
         if self.ask.inner is not None:
-            return await self.driver.attempt(self.ask, self.scope)
+            return await self.inner(self.ask, self.scope)
         self.reply = None
         reply = await self._perform(self._call(attempt))
         if self.scope.stopped_now:  # asked to stop before it had returned: its answer does not count
@@ -106,7 +119,7 @@ class Attempts:
 
     async def _perform(self, call: LeafCall) -> Reply:
         try:
-            return await self.driver.leaves[call.step.kind](call)
+            return await self.context.leaves[call.step.kind](call)
         except TemplateError as error:
             failure = Failure(FailureKind.TEMPLATE, f"step '{call.step.id}': {error}", retryable=False)
         except Exception as error:
@@ -115,17 +128,17 @@ class Attempts:
         return Reply(failure=failure)
 
     def _call(self, attempt: int) -> LeafCall:
-        driver = self.driver
+        context = self.context
         return LeafCall(
             step=self.ask.step,
             path=self.ask.path,
             frame=self.ask.frame,
             attempt=attempt,
-            session_id=driver.session_id,
-            project=driver.project,
-            log=driver.log,
-            forcible=driver.tree.forcible,
-            resisting=driver.tree.resisting,
+            session_id=context.session_id,
+            project=context.project,
+            log=context.log,
+            forcible=context.tree.forcible,
+            resisting=context.tree.resisting,
         )
 
     def _failed(self, failure: Failure, reply: Reply | None) -> Outcome:

@@ -21,7 +21,6 @@ from trio_recipes.events import (
     ScopeStarted,
     ScopeStatus,
     Source,
-    Waiting,
     Warned,
 )
 from trio_recipes.failure import Failure, FailureKind
@@ -30,39 +29,18 @@ from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRec
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, failed, settle
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
 from trio_recipes.runtime.attempt import Attempts
-from trio_recipes.runtime.scope import Scope, ScopeTree, concurrent, in_own_task
+from trio_recipes.runtime.scope import Scope, concurrent, in_own_task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from trio_recipes.progress.fold import Progress
-    from trio_recipes.progress.replay import Replay
-    from trio_recipes.runtime.ports import LeafRunner, Log, RecipeSource, Reply
+    from trio_recipes.runtime.context import RunContext
+    from trio_recipes.runtime.ports import Reply
 
 
 @define(eq=False)
 class Driver:
-    """Drives the walks of one run.
+    """Drives the walks of one run."""
 
-    Args:
-        session_id: the session.
-        project: the project's folder.
-        tree: its scopes.
-        log: where events go.
-        progress: what earlier runs have finished.
-        replay: answers for that.
-        recipes: where sub-recipes come from.
-        leaves: who performs which kind of leaf.
-    """
-
-    session_id: str
-    project: str
-    tree: ScopeTree
-    log: Log
-    progress: Progress
-    replay: Replay
-    recipes: RecipeSource
-    leaves: Mapping[str, LeafRunner]
+    run: RunContext
 
     async def drive(self, walk: Walk, scope: Scope) -> Outcome:
         """Run a walk to its end, answering each ask below ``scope``."""
@@ -84,34 +62,34 @@ class Driver:
         if isinstance(ask, Decided):
             return self._decided(ask)
         if isinstance(ask, NeedRecipe):
-            return self.recipes.known(ask) or await self._obtain(ask)
-        self.log.emit(Warned(path=ask.path, message=ask.message))
+            return self.run.recipes.known(ask) or await self._obtain(ask)
+        self.run.log.emit(Warned(path=ask.path, message=ask.message))
         return None
 
     def _decided(self, ask: Decided) -> Outcome:
-        if not self.progress.finished(ask.path):
-            self.log.emit(ScopeStarted(path=ask.path, kind=ask.step.kind, digest=ask.step.digest))
+        if not self.run.progress.finished(ask.path):
+            self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.step.kind, digest=ask.step.digest))
             self._record(ask.path, ask.outcome, None)
         return ask.outcome
 
     async def _obtain(self, ask: NeedRecipe) -> Answer:
-        found = await self.recipes.obtain(ask)
+        found = await self.run.recipes.obtain(ask)
         return failed(found.at(ask.path)) if isinstance(found, Failure) else found
 
     # --- one scope -----------------------------------------------------------------------------------------------
 
     async def _scope(self, ask: Pass | Enter, parent: Scope) -> Outcome:
-        if self.progress.finished(ask.path):
-            return self.replay.scope(ask)
+        if self.run.progress.finished(ask.path):
+            return self.run.replay.scope(ask)
         if parent.draining:
-            self.tree.note_stop(ask.path)
+            self.run.tree.note_stop(ask.path)
             return CANCELLED
         return await self._enter(ask, parent)
 
     async def _enter(self, ask: Pass | Enter, parent: Scope | None) -> Outcome:
-        scope = Scope(self.tree, ask.path, parent)
-        self.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest if ask.step else ""))
-        attempts = Attempts(self, ask, scope) if isinstance(ask, Pass) else None
+        scope = Scope(self.run.tree, ask.path, parent)
+        self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest if ask.step else ""))
+        attempts = Attempts(self.run, self._inner, ask, scope) if isinstance(ask, Pass) else None
         raw = CANCELLED
         try:
             with scope:
@@ -122,7 +100,7 @@ class Driver:
         outcome = _at_edge(ask, scope, raw)
         seq = self._finish(scope, outcome, scope.cancellation, ask, attempts.reply if attempts else None)
         if ask.inner is None:
-            await self.log.durable(seq)
+            await self.run.log.durable(seq)
         return outcome
 
     async def run_root(self, ask: Enter) -> Outcome:
@@ -137,7 +115,7 @@ class Driver:
         assert ask.inner is not None
         return await self.drive(ask.inner(), scope)
 
-    async def attempt(self, ask: Pass, scope: Scope) -> Outcome:
+    async def _inner(self, ask: Pass, scope: Scope) -> Outcome:
         """Run the inner walk of a composite pass, a sub-recipe in a task of its own."""
         assert ask.inner is not None
         work = partial(self.drive, ask.inner(), scope)
@@ -151,11 +129,11 @@ class Driver:
         ask: Pass | Enter,
         reply: Reply | None = None,
     ) -> int:
-        self.tree.ended.add(scope.path)
+        self.run.tree.ended.add(scope.path)
         self._answer_request(scope, outcome)
         stopped = outcome.status is ScopeStatus.CANCELLED
         if stopped and ask.inner is None:
-            self.tree.note_stop(scope.path)
+            self.run.tree.note_stop(scope.path)
         cause = cancellation if stopped or _is_cancelled(outcome) else None
         return self._record(scope.path, outcome, cause, reply, monotonic() - scope.began)
 
@@ -164,7 +142,7 @@ class Driver:
         own = scope.own
         if own is not None and own.request_id and scope.parent is not None:
             answer = TOO_LATE if outcome.status in GOES_ON else APPLIED
-            self.log.emit(RequestAnswered(path=scope.path, request_id=own.request_id, answer=answer))
+            self.run.log.emit(RequestAnswered(path=scope.path, request_id=own.request_id, answer=answer))
 
     def _record(
         self,
@@ -174,7 +152,7 @@ class Driver:
         reply: Reply | None = None,
         seconds: float = 0.0,
     ) -> int:
-        return self.log.emit(
+        return self.run.log.emit(
             ScopeFinished(
                 path=path,
                 status=outcome.status,
@@ -193,8 +171,6 @@ class Driver:
     async def _fan(self, fan: Fan, scope: Scope) -> list[Outcome | None]:
         work = _Fanned(self, fan, scope, [None] * fan.count)
         workers = min(fan.count, fan.limit or fan.count)
-        if workers < fan.count:
-            self.log.emit(Waiting(path=fan.path, what="slot"))
         async with concurrent() as nursery:
             for _ in range(workers):
                 index = work.take()
@@ -219,7 +195,7 @@ class _Fanned:
         """The next pass that has to run, answering finished ones from their records on the way."""
         while self.next < self.fan.count and not self.stopped:
             if self.scope.draining:
-                self.driver.tree.note_stop(f"{self.fan.path}[{self.next}]")
+                self.driver.run.tree.note_stop(f"{self.fan.path}[{self.next}]")
                 return None
             index, self.next = self.next, self.next + 1
             if not self._answer_now(index):
@@ -228,10 +204,10 @@ class _Fanned:
 
     def _answer_now(self, index: int) -> bool:
         path = f"{self.fan.path}[{index}]"
-        if self.driver.progress.finished(path) is None:
+        if self.driver.run.progress.finished(path) is None:
             return False
         ask = self.fan.make(index)
-        self._ended(index, ask.outcome if isinstance(ask, Decided) else self.driver.replay.scope(ask))
+        self._ended(index, ask.outcome if isinstance(ask, Decided) else self.driver.run.replay.scope(ask))
         return True
 
     async def serve(self, first: int) -> None:
@@ -251,7 +227,7 @@ class _Fanned:
             self._stop_others(index)
 
     def _stop_others(self, index: int) -> None:
-        for scope in self.driver.tree.children(self.scope):
+        for scope in self.driver.run.tree.children(self.scope):
             reason = f"iteration {index} of the parallel loop failed"
             scope.cancel(Cancellation(Level.IMMEDIATE, Source.SIBLING_FAILURE, at=scope.path, reason=reason))
 

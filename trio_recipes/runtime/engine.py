@@ -57,12 +57,12 @@ class Engine:
         try:
             self.outcome = await self._work()
         except trio.Cancelled:
-            self.cancellation = self.cancellation or self.driver.tree.host_cancellation()
+            self.cancellation = self.cancellation or self.driver.run.tree.host_cancellation()
         except StoreError:
             raise
         except InternalError as error:
             self.outcome = failed(Failure(FailureKind.INTERNAL, str(error), retryable=False))
-        self.driver.log.emit(WorkEnded(outcome=self.outcome.status))
+        self.driver.run.log.emit(WorkEnded(outcome=self.outcome.status))
         return self._ended()
 
     async def _work(self) -> Outcome:
@@ -79,7 +79,7 @@ class Engine:
         if self.outcome.goes_on:
             return RunEnded(status=SessionStatus.COMPLETED)
         if self.cancellation is not None:
-            stopped_at = self.driver.tree.stopped_at
+            stopped_at = self.driver.run.tree.stopped_at
             return RunEnded(status=SessionStatus.CANCELLED, cancellation=self.cancellation, current_step=stopped_at)
         if self.outcome.status is not ScopeStatus.FAILED:
             text = "the run stopped without a request or a failure"
@@ -91,13 +91,13 @@ class Engine:
 
     def level_at(self, path: str) -> Level:
         """The level that holds at ``path``."""
-        return self.driver.tree.level_at(path)
+        return self.driver.run.tree.level_at(path)
 
     def deliver(self, cancellation: Cancellation, *, escalates: bool = False, forced: bool = False) -> int:
         """Let a request take effect, at once and synchronously; returns the ``seq`` of its event."""
-        seq = self.driver.log.emit(CancelRequested(cancellation=cancellation, escalates=escalates, forced=forced))
+        seq = self.driver.run.log.emit(CancelRequested(cancellation=cancellation, escalates=escalates, forced=forced))
         if forced:
-            self.driver.tree.forcible.force()
+            self.driver.run.tree.forcible.force()
         if cancellation.at == ROOT:
             self._rise(cancellation)
         self._reach(cancellation)
@@ -110,7 +110,7 @@ class Engine:
             self.cancellation = cancellation
 
     def _reach(self, cancellation: Cancellation) -> None:
-        tree = self.driver.tree
+        tree = self.driver.run.tree
         scope: Scope | None = tree.open.get(cancellation.at)
         if scope is not None:
             scope.cancel(cancellation)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 from attrs import define, field
 
-from trio_recipes.errors import InternalError
+from trio_recipes.errors import InternalError, RecipesError
 from trio_recipes.events import Cancellation, Level, Source
 from trio_recipes.progress import path as paths
 from trio_recipes.runtime.ports import Forcible
@@ -168,6 +168,10 @@ class ScopeTree:
         asked += [c.level for p, c in self.held.items() if paths.contains(p, path)]
         return max(asked, default=Level.NONE)
 
+    def reopen_below(self, path: str) -> None:
+        """Forget which scopes below ``path`` have ended: another attempt will open them again."""
+        self.ended = {p for p in self.ended if p == path or not paths.contains(path, p)}
+
     def note_stop(self, path: str) -> None:
         """Remember where the run stopped; the first place counts."""
         if self.stopped_at is None:
@@ -202,7 +206,7 @@ def collapse(group: BaseExceptionGroup[BaseException]) -> BaseException:
         assert cancelled is not None
         return _leaf(cancelled).with_traceback(None)
     first = _leaf(rest)
-    if not isinstance(first, Exception) or isinstance(first, InternalError):
+    if not isinstance(first, Exception) or isinstance(first, RecipesError):
         return first
     error = InternalError(f"a task of the runtime raised {type(first).__name__}: {first}")
     error.__cause__ = first

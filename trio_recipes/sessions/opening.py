@@ -38,7 +38,7 @@ async def open_runtime(
     durability: str = "power",
     observe: Callable[[str, Stamped], None] | None = None,
 ) -> AsyncIterator[Runtime]:
-    """Open a runtime, as in ``async with open_runtime() as runtime``.
+    """Open a runtime, for ``async with``.
 
     Leaving normally waits for its sessions; leaving by an exception cancels them immediately.
 

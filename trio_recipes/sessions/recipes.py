@@ -17,7 +17,7 @@ from trio_recipes.events import RecipeFrozen
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.load import load_recipe, parse_recipe
 from trio_recipes.language.model import AgentStep, FunctionStep, RecipeStep
-from trio_recipes.language.rules import check_recipe
+from trio_recipes.language.names import check_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

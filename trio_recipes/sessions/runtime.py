@@ -20,6 +20,7 @@ from trio_recipes.processes.sweep import kill_marked
 from trio_recipes.processes.trees import ProcessTrees
 from trio_recipes.progress.frame import SessionFacts, root_frame
 from trio_recipes.progress.replay import Replay
+from trio_recipes.runtime.context import RunContext
 from trio_recipes.runtime.drive import Driver
 from trio_recipes.runtime.engine import Engine
 from trio_recipes.runtime.scope import ScopeTree
@@ -209,7 +210,7 @@ class Runtime:
         assert created is not None
         recipes = FrozenRecipes(created.project_path, progress.recipes, log)
         facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path)
-        driver = Driver(
+        run = RunContext(
             session_id=created.session_id,
             project=created.project_path,
             tree=ScopeTree(),
@@ -219,7 +220,7 @@ class Runtime:
             recipes=recipes,
             leaves=self._leaves(),
         )
-        return Engine(driver, root_frame(recipes.root(), created.context, facts))
+        return Engine(Driver(run), root_frame(recipes.root(), created.context, facts))
 
     def _leaves(self) -> dict[str, LeafRunner]:
         return {

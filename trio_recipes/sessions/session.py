@@ -146,7 +146,7 @@ class Session:
         return CancelReply(True, verdict.level, _MESSAGES[verdict.effect], partial(self.log.durable, seq))
 
     def _has_ended(self, at: str) -> bool:
-        tree = self.engine.driver.tree
+        tree = self.engine.driver.run.tree
         return at in tree.ended and at not in tree.open
 
     def _deliver(self, cancellation: Cancellation, *, escalates: bool, forced: bool) -> int:
@@ -172,7 +172,7 @@ class Session:
         at = str(row.body.get("at", ""))
         if not at:
             return APPLIED if ended.status is SessionStatus.CANCELLED else TOO_LATE
-        if at in self.engine.driver.tree.held:
+        if at in self.engine.driver.run.tree.held:
             return NO_SUCH_SCOPE
         return APPLIED if row.id in self._taken else TOO_LATE
 
@@ -237,7 +237,7 @@ class Session:
         try:
             ended = await self.engine.run()
             with trio.move_on_after(_END_SECONDS, shield=True):
-                still = (*self.engine.driver.tree.resisting, *await self._leave_nothing())
+                still = (*self.engine.driver.run.tree.resisting, *await self._leave_nothing())
                 ended = evolve(ended, still_running=still)
             await self.log.end(ended, partial(self._answer, ended))  # one transaction, shielded by itself
         except StoreError as failure:
@@ -246,7 +246,7 @@ class Session:
 
     async def _leave_nothing(self) -> tuple[str, ...]:
         """Stop what steps left running in the background; returns what resisted."""
-        forced = self.engine.driver.tree.forcible.forced
+        forced = self.engine.driver.run.tree.forcible.forced
         left = await self.trees.stop_background(self.id, grace=0.0 if forced else None)
         return tuple(str(survivor) for report in left for survivor in report.survivors)
 

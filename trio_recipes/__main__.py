@@ -1,0 +1,54 @@
+"""``python -m trio_recipes``, installed as ``trio-recipes``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code; after Ctrl+C, by that signal itself."""
+    _open_standard_streams()
+    _end_quietly_by_signals()
+    from trio_recipes.frontends.cli.main import BY_SIGINT  # noqa: PLC0415  signals first: imports take a moment
+    from trio_recipes.frontends.cli.main import main as run  # noqa: PLC0415
+
+    code = run(sys.argv[1:])
+    if code == BY_SIGINT:
+        _end_by_sigint()
+    sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Fill gaps among descriptors 0 to 2, or a database would get one of those numbers, and what is printed."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _end_quietly_by_signals() -> None:
+    """Until a session is there to be stopped, a signal ends the process, and no traceback tells of it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _leave)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _leave)
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    os._exit(143)
+
+
+def _end_by_sigint() -> None:
+    """Die of the signal, so that a shell loop around us stops too."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The commands there are, and where each lives."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from importlib import import_module
+from typing import Protocol, cast
+
+COMMANDS = {
+    "run": ("run", "run a recipe"),
+    "resume": ("resume", "go on with a session where it stopped"),
+    "cancel": ("cancel", "ask a session, or a part of it, to stop"),
+    "list": ("listing", "list sessions"),
+    "show": ("show", "show one session: what has run, what came of it, who stopped it"),
+    "watch": ("watch", "follow a session that runs elsewhere"),
+    "validate": ("validate", "check recipes without running anything"),
+    "clean": ("clean", "delete old sessions that completed"),
+}
+
+
+class Command(Protocol):
+    """What the module of a command offers."""
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        """Add the command's own arguments."""
+        ...
+
+    def main(self, options: Namespace) -> int:
+        """Do it, and return the exit code."""
+        ...
+
+
+def load(name: str) -> Command:
+    """Import the command ``name``, and nothing that only others need."""
+    return cast(Command, import_module(f"trio_recipes.frontends.cli.{COMMANDS[name][0]}"))

@@ -1,0 +1,57 @@
+"""From arguments to an exit code: no traceback unless ``--debug``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from trio_recipes.errors import InternalError, RecipesError
+from trio_recipes.frontends.cli.parsing import PROG, parse
+from trio_recipes.frontends.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OK, FAILED, REFUSED, PAUSED, CANCELLED, TOO_LATE, BY_SIGINT, BY_SIGTERM = 0, 1, 2, 3, 4, 5, 130, 143
+"""Exit codes (decisions.md, "Exit codes")."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what ``arguments`` say; returns the exit code."""
+    try:
+        command, options = parse(arguments)
+        return command.main(options)
+    except RecipesError as error:
+        return _report(error, debug="--debug" in arguments)
+    except BrokenPipeError:
+        _discard_stdout()
+        return OK
+    except Exception as error:  # noqa: BLE001  the last line of defence: people get one line, never a traceback
+        return _report_bug(error, debug="--debug" in arguments)
+
+
+def _report(error: RecipesError, *, debug: bool) -> int:
+    if debug:
+        _print_traceback(error)
+    sys.stderr.write(f"{PROG}: {printable(str(error))}\n")
+    return FAILED if isinstance(error, InternalError) else REFUSED
+
+
+def _report_bug(error: Exception, *, debug: bool) -> int:
+    if debug:
+        _print_traceback(error)
+    hint = "" if debug else "; --debug shows where"
+    sys.stderr.write(f"{PROG}: internal error, please report it: {type(error).__name__}: {printable(str(error))}{hint}\n")
+    return FAILED
+
+
+def _print_traceback(error: Exception) -> None:
+    import traceback  # noqa: PLC0415  for --debug only
+
+    traceback.print_exception(error)
+
+
+def _discard_stdout() -> None:
+    """The reader has gone: that is no failure of ours, and nobody is left to tell."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

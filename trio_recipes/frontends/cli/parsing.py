@@ -1,0 +1,77 @@
+"""Reading the command line: the options that every command takes may stand before or after its name."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from trio_recipes.frontends.cli.commands import COMMANDS, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from trio_recipes.frontends.cli.commands import Command
+
+PROG = "trio-recipes"
+_WITH_VALUE = ("--store",)
+
+
+def parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
+    """The command that ``arguments`` name, and its options. Only that command's parser is made.
+
+    Raises:
+        SystemExit: 0 after ``--help`` and ``--version``; 2 for arguments that make no sense, said on stderr.
+    """
+    before, name, after = _split(arguments)
+    if name is None:
+        _without_command(before)
+    if name not in COMMANDS:
+        _refuse(name)
+    command = load(name)
+    parser = ArgumentParser(f"{PROG} {name}", description=f"{COMMANDS[name][1].capitalize()}.", allow_abbrev=False)
+    command.add_options(parser)
+    _add_common(parser)
+    return command, parser.parse_args([*before, *after])
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
+    """What stands before the command, the command, and what follows it."""
+    index = 0
+    while index < len(arguments) and arguments[index].startswith("-"):
+        index += 2 if arguments[index] in _WITH_VALUE else 1
+    if index >= len(arguments):
+        return list(arguments), None, []
+    return list(arguments[:index]), arguments[index], list(arguments[index + 1 :])
+
+
+def _add_common(parser: ArgumentParser) -> None:
+    parser.add_argument("--store", metavar="URL", help="where sessions are kept: a folder (default: your own)")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _without_command(before: Sequence[str]) -> NoReturn:
+    lines = "\n".join(f"  {name:10}{what}" for name, (_, what) in COMMANDS.items())
+    epilog = f"Each command explains itself: {PROG} run --help"
+    parser = ArgumentParser(PROG, usage=f"{PROG} COMMAND …", epilog=epilog, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"{PROG} {_version()}")
+    _add_common(parser)
+    parser.parse_args(before)
+    sys.stderr.write(f"{parser.format_usage()}\ncommands:\n{lines}\n\n{epilog}\n")
+    raise SystemExit(2)
+
+
+def _version() -> str:
+    from trio_recipes._version import __version__  # noqa: PLC0415  for one option
+
+    return __version__
+
+
+def _refuse(name: str) -> NoReturn:
+    from difflib import get_close_matches  # noqa: PLC0415  only errors need it
+
+    near = get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
+    sys.stderr.write(f"{PROG}: there is no command {name!r}; {hint}\n")
+    raise SystemExit(2)

@@ -1,0 +1,38 @@
+"""Text for people: from recipes, outputs and reasons it comes with its control characters escaped (decisions.md)."""
+
+from __future__ import annotations
+
+import re
+
+SHORT = 200
+"""Characters that a line shows of a long text."""
+
+# Everything that moves a cursor, rings, changes colours or reverses text; newline and tab are harmless.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""``text`` with control characters escaped (``\x1b``), newlines and tabs kept."""
+    return _CONTROL.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def in_one_line(text: str, limit: int = SHORT) -> str:
+    """``text`` in one printable line, cut at ``limit`` characters."""
+    line = printable(" ".join(text.split())) if len(text) <= limit * 4 else printable(" ".join(text[: limit * 4].split()))
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def duration(seconds: float) -> str:
+    """A duration as people say it: ``0.3s``, ``12s``, ``4m05s``, ``2h07m``."""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

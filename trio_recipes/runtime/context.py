@@ -1,0 +1,40 @@
+"""What everything in one run shares."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.replay import Replay
+    from trio_recipes.runtime.ports import LeafRunner, Log, RecipeSource
+    from trio_recipes.runtime.scope import ScopeTree
+
+
+@define(eq=False)
+class RunContext:
+    """The surroundings of one run.
+
+    Args:
+        session_id: the session.
+        project: the project's folder.
+        tree: its scopes.
+        log: where events go.
+        progress: what earlier runs have finished.
+        replay: answers for that.
+        recipes: where sub-recipes come from.
+        leaves: who performs which kind of leaf.
+    """
+
+    session_id: str
+    project: str
+    tree: ScopeTree
+    log: Log
+    progress: Progress
+    replay: Replay
+    recipes: RecipeSource
+    leaves: Mapping[str, LeafRunner]
