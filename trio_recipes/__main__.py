@@ -12,7 +12,7 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code; after Ctrl+C, by that signal itself."""
     _open_standard_streams()
     _end_quietly_by_signals()
-    from trio_recipes.frontends.cli.main import BY_SIGINT  # noqa: PLC0415  signals first: imports take a moment
+    from trio_recipes.frontends.cli.exits import BY_SIGINT  # noqa: PLC0415  signals first: imports take a moment
     from trio_recipes.frontends.cli.main import main as run  # noqa: PLC0415
 
     code = run(sys.argv[1:])

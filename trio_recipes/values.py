@@ -19,6 +19,9 @@ from trio_recipes.errors import ValueRefusedError
 Value: TypeAlias = bool | int | float | str | list["Value"] | dict[str, "Value"] | None
 Variables: TypeAlias = Mapping[str, Value]
 
+MAX_BITS = 10_000
+"""Of an integer: Python itself refuses to print longer ones."""
+
 MAX_DEPTH = 200
 """Nested containers allowed in one value: json and the replay must never run out of stack."""
 
@@ -37,7 +40,7 @@ def normalise(value: object, where: str) -> Value:
 
 
 def _normalise(value: object, where: str, depth: int) -> Value:
-    if value is None or isinstance(value, (bool, str)) or type(value) is int:
+    if value is None or isinstance(value, (bool, str)):
         return value
     if depth == 0:
         raise ValueRefusedError(f"{where}: a value is nested more than {MAX_DEPTH} levels deep; flatten it")
@@ -50,6 +53,8 @@ def _normalise(value: object, where: str, depth: int) -> Value:
 
 def _scalar(value: object, where: str, depth: int) -> Value:
     if isinstance(value, int):
+        if value.bit_length() > MAX_BITS:
+            raise ValueRefusedError(f"{where}: a number has more than {MAX_BITS} bits; pass it as text")
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -21,7 +21,7 @@ def load(steps: str, top: str = "") -> Recipe:
 
 def document(steps: str, top: str = "") -> str:
     """The text of a recipe with these steps and further keys."""
-    return HEAD + dedent(top).strip() + "\nsteps:\n" + indent(dedent(steps).strip(), "  ") + "\n"
+    return HEAD + dedent(top).strip() + ("\n" if top else "") + "steps:\n" + indent(dedent(steps).strip(), "  ") + "\n"
 
 
 def one(step: str) -> Step:

@@ -44,7 +44,8 @@ def test_known_from_the_start(reference: str) -> None:
 )
 def test_unknown(reference: str, words: str) -> None:
     recipe = load(
-        f"- {{id: a, agent: x, prompt: '{{{{{reference}}}}}'}}\n- {{id: b, agent: x, prompt: p, output: later}}", CONTEXT
+        f"- {{id: a, agent: x, prompt: '{{{{{reference}}}}}'}}\n- {{id: b, agent: x, prompt: p, output: later}}",
+        CONTEXT,
     )
     (problem,) = check_recipe(recipe)
     assert words in problem.message
@@ -74,7 +75,11 @@ def test_a_caller_overrides_what_is_known_of_the_context() -> None:
         ("type: recipe, recipe: r, context: {a: [{b: '{{u}}'}]}", "context.a[0].b"),
         ("type: function, function: f, args: {a: '{{u}}'}", "args.a"),
         ("foreach: '{{files}}', steps: [{id: i, agent: x, prompt: '{{u}}'}]", "steps[0].prompt"),
-        ("foreach: '{{files}}', steps: [{id: i, agent: x, prompt: p}], finally: [{id: f, agent: x, prompt: '{{u}}'}]", "finally[0].prompt"),
+        (
+            "foreach: '{{files}}', steps: [{id: i, agent: x, prompt: p}], "
+            "finally: [{id: f, agent: x, prompt: '{{u}}'}]",
+            "finally[0].prompt",
+        ),
     ],
 )
 def test_every_field_is_checked(step: str, field: str) -> None:
@@ -107,16 +112,21 @@ def test_what_a_step_sets_is_known_to_those_after_it(first: str) -> None:
     ],
 )
 def test_what_stays_inside_of_a_loop_is_not(first: str) -> None:
-    assert undefined(load(f"- {{id: a, {first}}}\n- {{id: b, agent: x, prompt: '{{{{v}}}}'}}", CONTEXT)) == ["steps[1].prompt"]
+    assert undefined(load(f"- {{id: a, {first}}}\n- {{id: b, agent: x, prompt: '{{{{v}}}}'}}", CONTEXT)) == [
+        "steps[1].prompt"
+    ]
 
 
 @pytest.mark.parametrize(
     "step",
     [
         "agent: x, prompt: '{{f}} {{_loop_index}} {{_loop_iteration}}', foreach: '{{files}}', as: f",
-        "agent: x, prompt: p, output: o, while_condition: 'true', update_context: {a: '{{o}}', b: '{{a}}'}, break_when: '{{b}}'",
-        "foreach: '{{files}}', steps: [{id: i, agent: x, prompt: '{{item}}', output: o}, {id: j, agent: x, prompt: '{{o}}'}]",
-        "foreach: '{{files}}', steps: [{id: i, agent: x, prompt: p}], finally: [{id: f, agent: x, prompt: '{{_outcome}}'}]",
+        "agent: x, prompt: p, output: o, while_condition: 'true', break_when: '{{b}}', "
+        "update_context: {a: '{{o}}', b: '{{a}}'}",
+        "foreach: '{{files}}', steps: [{id: i, agent: x, prompt: '{{item}}', output: o}, "
+        "{id: j, agent: x, prompt: '{{o}}'}]",
+        "foreach: '{{files}}', steps: [{id: i, agent: x, prompt: p}], "
+        "finally: [{id: f, agent: x, prompt: '{{_outcome}}'}]",
     ],
 )
 def test_inside_of_a_loop(step: str) -> None:

@@ -21,7 +21,10 @@ LOOP = "foreach: '{{x}}'"
         (f"- {{{A}}}", "steps[0]: an agent step needs 'id'"),
         (f"- {{id: a, {A}, depends_on: [a]}}", "steps[0].depends_on[0]: a step can't depend on itself"),
         (f"- {{id: a, {A}, depends_on: [b]}}\n- {{id: b, {A}}}", "'b' stands later"),
-        (f"- {{id: build, {A}}}\n- {{id: b, {A}, depends_on: [biuld]}}", "no step 'biuld' before this one; did you mean 'build'?"),
+        (
+            f"- {{id: build, {A}}}\n- {{id: b, {A}, depends_on: [biuld]}}",
+            "no step 'biuld' before this one; did you mean 'build'?",
+        ),
         (f"- {{id: a, {A}, depends_on: [3]}}", "steps[0].depends_on[0]: takes text"),
     ],
 )

@@ -25,7 +25,10 @@ def understood(text: str) -> tuple[Value, Report]:
     [
         ("a: 1", {"a": 1}),
         ("\ufeffa: é", {"a": "é"}),
-        ("a: [1, 1.5, -3, 0x10, 1_000, true, no, null, ~, '1', =]", {"a": [1, 1.5, -3, 16, 1000, True, False, None, None, "1", "="]}),
+        (
+            "a: [1, 1.5, -3, 0x10, 1_000, true, no, null, ~, '1', =]",
+            {"a": [1, 1.5, -3, 16, 1000, True, False, None, None, "1", "="]},
+        ),
         ("a: 1e3", {"a": "1e3"}),
         ("a: 1.0.0", {"a": "1.0.0"}),
         ("a: 2026-03-31", {"a": "2026-03-31"}),
@@ -87,7 +90,7 @@ def test_knows_where_keys_and_items_stand() -> None:
         pytest.param("a: b: c", 1, "must be quoted", id="colon"),
         pytest.param("a: @b", 1, "must be quoted", id="at"),
         pytest.param('a: "\\d"', 1, "write backslashes twice", id="escape"),
-        pytest.param("a: [1, 2", 1, "YAML", id="open-list"),
+        pytest.param("a: [1,\n 2\nb: 3", 3, "that began on line 1", id="open-list"),
         pytest.param("a: 1\nb: \x1b[31m", 2, r"the control character '\x1b'", id="control-character"),
         pytest.param("a: \ud800", 1, r"'\ud800'", id="surrogate"),
     ],
@@ -123,7 +126,9 @@ HOSTILE: dict[str, Callable[[], str]] = {
     "deep-keys": lambda: "? " * 100_000,
     "deep-list-keys": lambda: "{[" * 100_000,
     "too-many-steps": lambda: HEAD + "steps:\n" + "- {id: a}\n" * 30_000,
-    "far-too-many-steps": lambda: HEAD + "steps:\n" + "".join(f"- {{id: s{n}, type: bash, command: ls}}\n" for n in range(100_000)),
+    "far-too-many-steps": lambda: (
+        HEAD + "steps:\n" + "".join(f"- {{id: s{n}, type: bash, command: ls}}\n" for n in range(100_000))
+    ),
     "larger-than-the-limit": lambda: VALID + "context: {a: " + "y" * 10_000_000 + "}",
     "many-values": lambda: VALID + "context: {a: [" + "y," * 4_000_000 + "]}",
     "many-wrong-steps": lambda: HEAD + "steps:\n" + "- {id: a, commnd: b}\n" * 9_000,
@@ -139,7 +144,9 @@ LARGE: dict[str, Callable[[], str]] = {
     "blocks": lambda: HEAD + "steps: [{id: a, agent: b, prompt: '" + "{{#if " * 500_000 + "{%" * 500_000 + "'}]",
     "filters": lambda: HEAD + "steps: [{id: a, agent: b, prompt: '" + "{{a|" * 500_000 + "{{a[" * 500_000 + "'}]",
     "long-reference": lambda: HEAD + "steps: [{id: a, agent: b, prompt: '{{" + "a." * 1_000_000 + "'}]",
-    "nested-loops": lambda: HEAD + "steps: " + "[{id: a, foreach: '{{x}}', steps: " * 45 + "[{id: z, agent: b, prompt: c}]" + "}]" * 45,
+    "nested-loops": lambda: (
+        HEAD + "steps: " + "[{id: a, foreach: '{{x}}', steps: " * 45 + "[{id: z, agent: b, prompt: c}]" + "}]" * 45
+    ),
 }
 
 

@@ -37,7 +37,8 @@ def test_everything_an_agent_step_can_hold() -> None:
     step = one(
         "agent: 'b:x', prompt: '{{x}}', mode: ANALYZE, agent_config: {a: {b: 1}}, provider: p, model: 'm-*', "
         "spawn_mode: subprocess, output: o, condition: '{{x}}', timeout: 5, retry: {max_attempts: 2, backoff: linear, "
-        "initial_delay: 0.5, max_delay: 1}, on_error: skip_remaining, parse_json: true, on_interrupt: ask, on_resume: rerun"
+        "initial_delay: 0.5, max_delay: 1}, on_error: skip_remaining, parse_json: true, on_interrupt: ask, "
+        "on_resume: rerun"
     )
     assert isinstance(step, AgentStep)
     assert (step.mode, step.agent_config, step.provider, step.model) == ("ANALYZE", {"a": {"b": 1}}, "p", "m-*")
@@ -96,7 +97,10 @@ def test_retry_without_attempts_means_three() -> None:
         (f"{BASH}, comand: ls", "steps[0].comand: unknown key of a bash step; did you mean 'command'?"),
         (f"{AGENT}, zzz: 1", "steps[0].zzz: unknown key of an agent step (there are: "),
         # types
-        (f"{AGENT}, timeout: '10'", "steps[0].timeout: takes a number above 0; found a string: '10'; remove the quotes"),
+        (
+            f"{AGENT}, timeout: '10'",
+            "steps[0].timeout: takes a number above 0; found a string: '10'; remove the quotes",
+        ),
         (f"{AGENT}, timeout: 0", "steps[0].timeout: takes a number above 0; found a whole number: 0"),
         (f"{AGENT}, timeout: true", "found a boolean: true"),
         (f"{AGENT}, output: a-b", "steps[0].output: names a variable"),
@@ -105,8 +109,14 @@ def test_retry_without_attempts_means_three() -> None:
         ("agent: a, prompt: yes", "put it in quotes (YAML reads bare yes, no, on and off as booleans)"),
         (f"{AGENT}, condition: '{{{{a}}}} = 1'", "steps[0].condition: the condition '{{a}} = 1' can't be understood: "),
         (f"{AGENT}, on_error: continu", "did you mean 'continue'?"),
-        (f"{AGENT}, on_error: no", "steps[0].on_error: takes text: 'fail' or 'continue' or 'skip_remaining'; found a boolean"),
-        (f"{AGENT}, parse_json: 'true'", "steps[0].parse_json: takes true or false; found a string: 'true'; remove the quotes"),
+        (
+            f"{AGENT}, on_error: no",
+            "steps[0].on_error: takes text: 'fail' or 'continue' or 'skip_remaining'; found a boolean",
+        ),
+        (
+            f"{AGENT}, parse_json: 'true'",
+            "steps[0].parse_json: takes true or false; found a string: 'true'; remove the quotes",
+        ),
         (f"{AGENT}, depends_on: a", "steps[0].depends_on: takes a list"),
         # retry
         (f"{AGENT}, retry: 3", "steps[0].retry: takes a mapping"),
@@ -142,10 +152,16 @@ def test_retry_without_attempts_means_three() -> None:
         (f"{AGENT}, foreach: '{{{{a}}}}', as: step", "steps[0].as: 'step' is a variable of the engine"),
         (f"{AGENT}, foreach: '{{{{a}}}}', collect: a.b", "steps[0].collect: names a variable"),
         (f"{AGENT}, foreach: '{{{{a}}}}', max_iterations: 0", "steps[0].max_iterations: takes a whole number from 1"),
-        (f"{AGENT}, foreach: '{{{{a}}}}', parallel: 'yes'", "takes true, false or a whole number from 1; found a string"),
+        (
+            f"{AGENT}, foreach: '{{{{a}}}}', parallel: 'yes'",
+            "takes true, false or a whole number from 1; found a string",
+        ),
         (f"{AGENT}, foreach: '{{{{a}}}}', parallel: 0", "takes true, false or a whole number from 1; found"),
         (f"{AGENT}, foreach: '{{{{a}}}}', parallel: 2.5", "takes true, false or a whole number from 1; found"),
-        (f"{AGENT}, foreach: '{{{{a}}}}', parallel: 2, checkpoint_iterations: true", "can't stand together with 'parallel'"),
+        (
+            f"{AGENT}, foreach: '{{{{a}}}}', parallel: 2, checkpoint_iterations: true",
+            "can't stand together with 'parallel'",
+        ),
         (f"{AGENT}, parallel: 2", "steps[0].parallel: needs foreach"),
         (f"{AGENT}, checkpoint_iterations: true", "steps[0].checkpoint_iterations: needs foreach"),
         (f"{AGENT}, break_when: 'true'", "steps[0].break_when: needs foreach or while_condition"),
@@ -157,7 +173,10 @@ def test_retry_without_attempts_means_three() -> None:
         (f"{AGENT}, while_condition: 'true', update_context: {{n: 3}}", "steps[0].update_context.n: takes text"),
         ("while_condition: 'true', steps: []", "steps[0].steps: needs at least one step"),
         ("while_condition: 'true', steps: [{id: b}]", "steps[0].steps[0]: an agent step needs 'agent'"),
-        (f"while_condition: 'true', while_steps: [{{id: b, {AGENT}}}], steps: [{{id: c, {AGENT}}}]", "can't stand together"),
+        (
+            f"while_condition: 'true', while_steps: [{{id: b, {AGENT}}}], steps: [{{id: c, {AGENT}}}]",
+            "can't stand together",
+        ),
     ],
 )
 def test_bad_steps(step: str, problem: str) -> None:
@@ -173,7 +192,10 @@ def test_bad_steps(step: str, problem: str) -> None:
         (f"{AGENT}, max_while_iterations: 3", "steps[0].max_while_iterations: has no effect without while_condition"),
         (f"{AGENT}, retry: {{atempts: 3}}", "steps[0].retry.atempts: unknown key of retry"),
         (f"{BASH}, env: {{A: true}}", "steps[0].env.A: the variable will be 'True'"),
-        (f"{AGENT}, foreach: '{{{{a}}}}', steps: [{{id: b, {BASH}}}]", "has no effect: the work of this loop is its 'steps'"),
+        (
+            f"{AGENT}, foreach: '{{{{a}}}}', steps: [{{id: b, {BASH}}}]",
+            "has no effect: the work of this loop is its 'steps'",
+        ),
         ("agent: 'a{{x}}', prompt: p", "steps[0].agent: is not a template"),
         ("agent: a, prompt: '{{ x }}'", "'{{ x }}' is literal text; a variable is written {{x}}, without spaces"),
         ("agent: a, prompt: '{{#if x}}a{{/if}}'", "templates have no blocks"),
@@ -260,4 +282,4 @@ def test_the_digest_names_the_definition() -> None:
 
 def test_a_step_knows_its_place() -> None:
     step = load(f"- {{id: a, {AGENT}}}\n- {{id: b, {AGENT}}}").steps[1]
-    assert (step.line, step.where) == (7, "steps[1]")
+    assert (step.line, step.where) == (6, "steps[1]")

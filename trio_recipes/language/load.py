@@ -82,20 +82,22 @@ def _bytes_of(file: str) -> bytes:
 
 def _recipe(data: dict[str, Value], text: str, report: Report) -> Recipe:
     place = Place("", report)
-    values = read_mapping(data, place, RECIPE, what="a recipe", lenient=True)
-    _check_contents(data, place)
+    values = read_mapping(_one_of_two(data, place), place, RECIPE, what="a recipe", lenient=True)
     if stages := values.get("stages"):
         values["stages"] = tuple(_inherit(stage, values) for stage in stages)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return Recipe(**values, file=report.file, text=text, digest=digest, positions=report.positions)
 
 
-def _check_contents(data: dict[str, Value], place: Place) -> None:
-    given = [key for key in ("steps", "stages") if data.get(key)]
-    if len(given) == 2:
-        place.key("stages").error("stands together with 'steps'; a recipe has one of them")
-    elif not data.keys() & {"steps", "stages"}:
+def _one_of_two(data: dict[str, Value], place: Place) -> dict[str, Value]:
+    """The document with ``steps`` or ``stages``; an empty one beside the other counts as absent (section 1)."""
+    given = [key for key in ("steps", "stages") if data.get(key) is not None]
+    filled = [key for key in given if data[key]]
+    if not given:
         place.error("a recipe needs 'steps' (or 'stages', each with steps)")
+    if len(filled) == 2:
+        place.key("stages").error("stands together with 'steps'; a recipe has one of them")
+    return {key: value for key, value in data.items() if not filled or key not in given or key in filled}
 
 
 def _inherit(stage: Stage, recipe: dict[str, Any]) -> Stage:

@@ -71,7 +71,7 @@ def retry(value: Value, place: Place) -> Retry:
 
 def on_error(value: Value, place: Place) -> OnError:
     """What a failure does (section 8)."""
-    return OnError(choice(*OnError)(value, place))
+    return OnError(choice(*(word.value for word in OnError))(value, place))
 
 
 def shell_text(value: Value, place: Place) -> Template:

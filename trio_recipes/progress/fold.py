@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 
 @define
 class Record:
-    """What is durably known about one scope. Times are microseconds since the epoch (UTC)."""
+    """What is durably known about one scope. Times are microseconds since the epoch (UTC).
+
+    ``attempts`` counts those begun, the one in hand included; ``failed_attempts`` those that a resume does not repeat.
+    """
 
     path: str
     kind: str = ""
@@ -50,6 +53,7 @@ class Record:
     exit_code: int | None = None
     channel: str | None = None
     value: Value = None
+    attempts: int = 0
     failed_attempts: int = 0
     started_at: int | None = None
     finished_at: int | None = None
@@ -60,12 +64,6 @@ class Record:
     def final(self) -> bool:
         """Whether a resume reuses it: it completed, was skipped, or its failure was handled."""
         return self.handled or self.status in GOES_ON
-
-    @property
-    def attempts(self) -> int:
-        """Attempts begun so far, the one in hand included."""
-        last = self.status is not ScopeStatus.FAILED and self.started_at is not None
-        return self.failed_attempts + last
 
     def output(self, channel: str) -> bytes:
         """Everything the last attempt wrote to ``channel``, whole."""
@@ -159,6 +157,7 @@ def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
     record.kind, record.digest, record.started_at, record.finished_at = event.kind, event.digest, at, None
     record.failure = record.cancellation = record.exit_code = record.channel = None
     record.status, record.handled, record.value = ScopeStatus.RUNNING, False, None
+    record.attempts = record.failed_attempts + 1
     record.chunks.clear()
 
 
@@ -169,7 +168,7 @@ def _attempt_failed(progress: Progress, event: AttemptFailed, _at: int) -> None:
 
 def _attempt_started(progress: Progress, event: AttemptStarted, _at: int) -> None:
     record = progress.record(event.path)
-    record.status, record.waits_for = ScopeStatus.RUNNING, ""
+    record.status, record.waits_for, record.attempts = ScopeStatus.RUNNING, "", event.attempt
     record.chunks.clear()
 
 
@@ -190,6 +189,8 @@ def _finished(progress: Progress, event: ScopeFinished, at: int) -> None:
     record.channel, record.value, record.finished_at, record.waits_for = event.channel, event.value, at, ""
     if event.status is ScopeStatus.FAILED:
         record.failed_attempts += 1
+    elif event.status is ScopeStatus.SKIPPED:
+        record.attempts = 0
 
 
 def _cancel_requested(progress: Progress, event: CancelRequested, _at: int) -> None:

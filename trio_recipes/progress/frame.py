@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, frozen
 
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import BashStep
@@ -70,7 +70,6 @@ class Frame:
     budget: Budget
     max_depth: int
     facts: SessionFacts
-    skipped: list[Value] = field(factory=list)
 
     def set_step(self, step: Step, index: int) -> None:
         """Bind ``{{step.id}}`` and ``{{step.index}}``."""
@@ -82,8 +81,8 @@ class Frame:
 
     def skip(self, step_id: str) -> None:
         """Note a skipped step in ``_skipped_steps``."""
-        self.skipped.append(step_id)
-        self.variables["_skipped_steps"] = list(self.skipped)
+        before = self.variables.get("_skipped_steps")
+        self.variables["_skipped_steps"] = [*(before if isinstance(before, list) else ()), step_id]
 
     def bind_result(self, step: Step, outcome: Outcome) -> None:
         """Store the result of one pass under ``output``, and its exit code under ``output_exit_code``."""
@@ -94,7 +93,7 @@ class Frame:
 
     def copy(self, variables: Mapping[str, Value]) -> Frame:
         """A frame for one parallel iteration: its own variables, everything else shared."""
-        return evolve(self, variables={**self.variables, **variables}, skipped=list(self.skipped))
+        return evolve(self, variables={**self.variables, **variables})
 
     def call(self, recipe: Recipe, context: dict[str, Value], limits: Recursion | None) -> Frame | Failure:
         """The frame of a sub-recipe, which sees ``context`` over its own defaults and nothing else.

@@ -84,7 +84,7 @@ class _Loop:
     def done(self, *, ends_block: bool = False) -> Outcome:
         if self.loop.collect:
             self.frame.variables[self.loop.collect] = self.results
-        elif self.step.output and self.results:
+        if self.step.output and self.results:
             self.frame.variables[self.step.output] = self.results[-1]
         return Outcome(ScopeStatus.COMPLETED, value=self.results, ends_block=ends_block)
 
@@ -228,10 +228,12 @@ class _Parallel:
         failures = [o.failure for o in outcomes if o and o.failure and not o.handled]
         if self.failure or failures:
             return self.failure or failed(self._summary(failures))
+        counted = outcomes[: self.upto]
+        if any(o is not None and not o.goes_on for o in counted):  # nothing outvotes a cancellation
+            return CANCELLED
         if any(o is not None and o.ends_block for o in outcomes):
             return Outcome(ScopeStatus.COMPLETED, ends_block=True)
-        counted = outcomes[: self.upto]
-        if any(o is None or not o.goes_on for o in counted):
+        if None in counted:
             return CANCELLED
         self.work.results = [o.value for o in counted if o]
         return self.work.done()

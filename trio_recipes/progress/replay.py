@@ -15,6 +15,7 @@ from trio_recipes.errors import InternalError
 from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import BashStep, Recipe
 from trio_recipes.language.output import interpret
+from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Pass, Walk
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, settle
 
@@ -45,12 +46,16 @@ class Replay:
     progress: Progress
     recipe_for: RecipeLookup
 
-    def scope(self, ask: Pass | Enter) -> Outcome:
-        """The outcome of a scope as it was recorded; cancelled if it never began."""
+    def scope(self, ask: Pass | Enter | Decided) -> Outcome:
+        """The outcome of a scope as it was recorded; cancelled if it never began.
+
+        The record counts for what is decided without work, too: a budget is taken in the order of starting, which
+        parallel passes do not repeat.
+        """
         record = self.progress.records.get(ask.path)
         if record is None:
             return CANCELLED
-        if ask.inner is None:
+        if isinstance(ask, Decided) or ask.inner is None:
             return self._leaf(ask.step, record)
         return _as_recorded(record, self._walk(ask.inner()), ask.step)
 
@@ -76,10 +81,8 @@ class Replay:
             answer = self._answer(ask)
 
     def _answer(self, ask: Ask) -> Answer:
-        if isinstance(ask, (Pass, Enter)):
+        if isinstance(ask, (Pass, Enter, Decided)):
             return self.scope(ask)
-        if isinstance(ask, Decided):
-            return ask.outcome
         if isinstance(ask, Fan):
             return [self._iteration(ask, index) for index in range(ask.count)]
         if isinstance(ask, NeedRecipe):
@@ -87,10 +90,9 @@ class Replay:
         return None
 
     def _iteration(self, fan: Fan, index: int) -> Outcome | None:
-        ask = fan.make(index)
-        if ask.path not in self.progress.records and not isinstance(ask, Decided):
-            return None
-        outcome = ask.outcome if isinstance(ask, Decided) else self.scope(ask)
+        if paths.iteration(fan.path, index) not in self.progress.records:
+            return None  # not even made: making a pass takes from the budget
+        outcome = self.scope(fan.make(index))
         fan.ended(index, outcome)
         return outcome
 

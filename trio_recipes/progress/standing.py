@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from trio_recipes.events import CancellationStatus, Level, SessionStatus
+from trio_recipes.progress.path import contains
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,8 +63,8 @@ class Standing:
         return _PUBLIC[self.level]
 
     def level_at(self, path: str) -> Level:
-        """The level asked for at ``path`` itself or for the whole session."""
-        return max(self.level, self.parts.get(path, Level.NONE))
+        """The level asked for at ``path`` itself, for a part around it, or for the whole session."""
+        return max([self.level, *(level for part, level in self.parts.items() if contains(part, path))])
 
 
 _PUBLIC = {
@@ -134,9 +135,10 @@ class _Epoch:
             self.run, self.ended, self.waits_for_start = self.run + 1, None, False
             self.requests.clear()
         elif row.event == "run_ended":
-            self.ended = row.body
+            self.ended, self.waits_for_start = row.body, False
         elif row.event == "cancellation_cleared":
-            self.waits_for_start = True
+            # What ended otherwise stays as it ended: completed is final, paused still waits for its approval.
+            self.waits_for_start = self.ended is None or self.ended["status"] == SessionStatus.CANCELLED
             self.requests.clear()
         elif row.event == "cancel_requested":
             self.requests.append(row.body["cancellation"])

@@ -6,6 +6,7 @@ An attempt that was interrupted or cancelled uses up nothing (decisions.md).
 
 from __future__ import annotations
 
+from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,9 +15,11 @@ from attrs import define, field
 from trio_recipes.errors import TemplateError
 from trio_recipes.events import AttemptFailed, AttemptStarted, ScopeStatus, Waiting
 from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.language.model import AgentStep
 from trio_recipes.progress.outcome import CANCELLED, Outcome, completed
 from trio_recipes.progress.replay import read_result
 from trio_recipes.runtime.ports import LeafCall, Reply
+from trio_recipes.runtime.scope import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,18 +77,33 @@ class Attempts:
         if self.ask.inner is not None:
             self.context.progress.void_below(path)
             self.context.tree.reopen_below(path)
+        if self._before is not None:
+            self.ask.frame.variables.clear()
+            self.ask.frame.variables.update(self._before)
         log.emit(Waiting(path=path, what="backoff", seconds=delay))
         return await self.scope.wait(delay)
 
     def _begin(self, attempt: int) -> None:
         self.context.log.emit(AttemptStarted(path=self.ask.path, attempt=attempt))
-        if self._before is not None:
-            self.ask.frame.variables.clear()
-            self.ask.frame.variables.update(self._before)
 
     # --- one attempt ---------------------------------------------------------------------------------------------
 
     async def _once(self, attempt: int) -> Outcome:
+        pacer = self.context.pacer
+        if pacer is None or not isinstance(self.ask.step, AgentStep):
+            return await self._timed(attempt)
+        if pacer.busy:
+            self.context.log.emit(Waiting(path=self.ask.path, what="rate_limit"))
+        if not await pacer.acquire(self.scope):
+            return CANCELLED
+        try:
+            outcome = await self._timed(attempt)  # its timeout starts here: with the slot in hand (decisions.md)
+        finally:
+            pacer.release(self.scope)
+        pacer.note(outcome)
+        return outcome
+
+    async def _timed(self, attempt: int) -> Outcome:
         seconds = self.ask.step.timeout
         if seconds is None:
             return await self._act(attempt)
@@ -110,8 +128,9 @@ class Attempts:
             return await self.inner(self.ask, self.scope)
         self.reply = None
         reply = await self._perform(self._call(attempt))
-        if self.scope.stopped_now:  # asked to stop before it had returned: its answer does not count
-            return CANCELLED
+        await trio.lowlevel.checkpoint_if_cancelled()  # whoever stopped it (a time-out, the host): no answer counts
+        if self.scope.stopped_now or (self.scope.draining and _was_killed(reply)):
+            return CANCELLED  # asked to stop before it had returned: its answer does not count
         self.reply = reply
         if reply.failure is not None:
             return self._failed(reply.failure.at(self.ask.path, attempt), reply)
@@ -122,6 +141,12 @@ class Attempts:
             return await self.context.leaves[call.step.kind](call)
         except TemplateError as error:
             failure = Failure(FailureKind.TEMPLATE, f"step '{call.step.id}': {error}", retryable=False)
+        except BaseExceptionGroup as group:  # of a nursery of the leaf's own
+            error = unwrapped(group)
+            if not isinstance(error, Exception):
+                raise error from None
+            text = f"step '{call.step.id}': {type(error).__name__}: {error}"
+            failure = Failure(FailureKind.INTERNAL, text, cause=type(error).__name__)
         except Exception as error:
             text = f"step '{call.step.id}': {type(error).__name__}: {error}"
             failure = Failure(FailureKind.INTERNAL, text, cause=type(error).__name__)
@@ -147,6 +172,18 @@ class Attempts:
         if reply is not None and failure.kind is FailureKind.EXIT:
             value = read_result(self.ask.step, reply.text, reply.value)
         return Outcome(ScopeStatus.FAILED, value=value, failure=failure, exit_code=reply.exit_code if reply else None)
+
+
+def _was_killed(reply: Reply) -> bool:
+    """Whether a process was ended by a signal that stops a whole group: stopped, then, not failed (decisions.md)."""
+    return reply.failure is not None and reply.exit_code in _STOPPED
+
+
+_STOPPED = frozenset(
+    code
+    for number in (SIGHUP, SIGINT, SIGTERM, SIGKILL)
+    for code in (-number, 128 + number)  # as itself; as bash says
+)
 
 
 def _may_retry(outcome: Outcome) -> bool:

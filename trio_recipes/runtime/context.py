@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from trio_recipes.progress.fold import Progress
     from trio_recipes.progress.replay import Replay
+    from trio_recipes.runtime.limits import Pacer
     from trio_recipes.runtime.ports import LeafRunner, Log, RecipeSource
     from trio_recipes.runtime.scope import ScopeTree
 
@@ -28,6 +29,7 @@ class RunContext:
         replay: answers for that.
         recipes: where sub-recipes come from.
         leaves: who performs which kind of leaf.
+        pacer: paces agent steps, if the root recipe asks for that.
     """
 
     session_id: str
@@ -38,3 +40,4 @@ class RunContext:
     replay: Replay
     recipes: RecipeSource
     leaves: Mapping[str, LeafRunner]
+    pacer: Pacer | None = None

@@ -25,6 +25,7 @@ from trio_recipes.events import (
 )
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import RecipeStep
+from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Next, Pass, Walk
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, failed, settle
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
@@ -45,13 +46,16 @@ class Driver:
     async def drive(self, walk: Walk, scope: Scope) -> Outcome:
         """Run a walk to its end, answering each ask below ``scope``."""
         answer: Answer = None
-        while True:
-            try:
-                ask = walk.send(answer)
-            except StopIteration as end:
-                outcome: Outcome = end.value
-                return outcome
-            answer = await self.answer(ask, scope)
+        try:
+            while True:
+                try:
+                    ask = walk.send(answer)
+                except StopIteration as end:
+                    outcome: Outcome = end.value
+                    return outcome
+                answer = await self.answer(ask, scope)
+        finally:
+            walk.close()  # puts back what a loop had bound now, not in the middle of the next attempt
 
     async def answer(self, ask: Ask, scope: Scope) -> Answer:
         """Do what an ask asks for, below ``scope``."""
@@ -67,9 +71,11 @@ class Driver:
         return None
 
     def _decided(self, ask: Decided) -> Outcome:
-        if not self.run.progress.finished(ask.path):
-            self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.step.kind, digest=ask.step.digest))
-            self._record(ask.path, ask.outcome, None)
+        if self.run.progress.finished(ask.path):
+            return self.run.replay.scope(ask)
+        self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.step.kind, digest=ask.step.digest))
+        self.run.tree.ended.add(ask.path)
+        self._record(ask.path, ask.outcome, None)
         return ask.outcome
 
     async def _obtain(self, ask: NeedRecipe) -> Answer:
@@ -84,6 +90,7 @@ class Driver:
         if parent.draining:
             self.run.tree.note_stop(ask.path)
             return CANCELLED
+        await trio.lowlevel.checkpoint_if_cancelled()  # the host's cancellation starts nothing new either
         return await self._enter(ask, parent)
 
     async def _enter(self, ask: Pass | Enter, parent: Scope | None) -> Outcome:
@@ -173,10 +180,10 @@ class Driver:
         workers = min(fan.count, fan.limit or fan.count)
         async with concurrent() as nursery:
             for _ in range(workers):
-                index = work.take()
-                if index is None:
+                taken = work.take()
+                if taken is None:
                     break
-                nursery.start_soon(work.serve, index)
+                nursery.start_soon(work.serve, taken)
         return work.outcomes
 
 
@@ -190,40 +197,40 @@ class _Fanned:
     outcomes: list[Outcome | None]
     next: int = 0
     stopped: bool = False
+    cut: bool = False
 
-    def take(self) -> int | None:
-        """The next pass that has to run, answering finished ones from their records on the way."""
+    def take(self) -> tuple[int, Pass | Decided] | None:
+        """The next pass that has to run, answering finished ones from their records on the way.
+
+        Passes are made here, in input order: making one takes from the budget, and tasks begin in any order.
+        """
         while self.next < self.fan.count and not self.stopped:
-            if self.scope.draining:
-                self.driver.run.tree.note_stop(f"{self.fan.path}[{self.next}]")
+            path = paths.iteration(self.fan.path, self.next)
+            finished = self.driver.run.progress.finished(path) is not None
+            if self.scope.draining and not finished:
+                self.driver.run.tree.note_stop(path)
                 return None
             index, self.next = self.next, self.next + 1
-            if not self._answer_now(index):
-                return index
+            ask = self.fan.make(index)
+            if not finished:
+                return index, ask
+            self._ended(index, self.driver.run.replay.scope(ask))
         return None
 
-    def _answer_now(self, index: int) -> bool:
-        path = f"{self.fan.path}[{index}]"
-        if self.driver.run.progress.finished(path) is None:
-            return False
-        ask = self.fan.make(index)
-        self._ended(index, ask.outcome if isinstance(ask, Decided) else self.driver.run.replay.scope(ask))
-        return True
-
-    async def serve(self, first: int) -> None:
-        index: int | None = first
-        while index is not None:
-            ask = self.fan.make(index)
+    async def serve(self, taken: tuple[int, Pass | Decided] | None) -> None:
+        while taken is not None and not self.cut:
+            index, ask = taken
             answer = await self.driver.answer(ask, self.scope)
             assert isinstance(answer, Outcome)
             self._ended(index, answer)
-            index = self.take()
+            taken = self.take()
 
     def _ended(self, index: int, outcome: Outcome) -> None:
         self.outcomes[index] = outcome
         follow = self.fan.ended(index, outcome)
         self.stopped = self.stopped or follow is not Next.GO_ON
         if follow is Next.STOP_OTHERS:
+            self.cut = True  # passes that were taken and whose tasks have not begun must not begin
             self._stop_others(index)
 
     def _stop_others(self, index: int) -> None:

@@ -57,7 +57,7 @@ class Engine:
         try:
             self.outcome = await self._work()
         except trio.Cancelled:
-            self.cancellation = self.cancellation or self.driver.run.tree.host_cancellation()
+            self._rise(self.driver.run.tree.host_cancellation())  # stronger than a graceful request before it
         except StoreError:
             raise
         except InternalError as error:
@@ -93,6 +93,11 @@ class Engine:
         """The level that holds at ``path``."""
         return self.driver.run.tree.level_at(path)
 
+    def has_ended(self, path: str) -> bool:
+        """Whether the scope at ``path`` has ended, in this run or (and for good) in an earlier one."""
+        run = self.driver.run
+        return path not in run.tree.open and (path in run.tree.ended or run.progress.finished(path) is not None)
+
     def deliver(self, cancellation: Cancellation, *, escalates: bool = False, forced: bool = False) -> int:
         """Let a request take effect, at once and synchronously; returns the ``seq`` of its event."""
         seq = self.driver.run.log.emit(CancelRequested(cancellation=cancellation, escalates=escalates, forced=forced))
@@ -114,7 +119,7 @@ class Engine:
         scope: Scope | None = tree.open.get(cancellation.at)
         if scope is not None:
             scope.cancel(cancellation)
-        elif cancellation.at not in tree.ended:
+        elif not self.has_ended(cancellation.at):
             held = tree.held.get(cancellation.at)
             if held is None or held.level < cancellation.level:
                 tree.held[cancellation.at] = cancellation
@@ -127,7 +132,7 @@ class Engine:
 
     async def _after_grace(self, cancellation: Cancellation) -> None:
         await trio.sleep(remaining_grace(cancellation))
-        if self.level_at(cancellation.at) is not Level.IMMEDIATE:
+        if self.level_at(cancellation.at) is not Level.IMMEDIATE and not self.has_ended(cancellation.at):
             reason = f"grace period of {cancellation.grace:g} s is over"
             deadline = evolve(
                 cancellation, level=Level.IMMEDIATE, source=Source.DEADLINE, reason=reason, grace=None, request_id=""

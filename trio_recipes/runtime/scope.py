@@ -13,8 +13,8 @@ Rules that everything here serves:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -113,20 +113,26 @@ class Scope:
         else:
             self.tree.wake(self.path)
 
+    @contextmanager
+    def napping(self) -> Iterator[trio.CancelScope]:
+        """A cancel scope around a wait that is not work: graceful cancellation ends it at once."""
+        with trio.CancelScope() as nap:
+            self.tree.naps[nap] = self.path
+            if self.draining:
+                nap.cancel(reason="draining already")
+            try:
+                yield nap
+            finally:
+                del self.tree.naps[nap]
+
     async def wait(self, seconds: float) -> bool:
-        """Wait for something that is not work; graceful cancellation ends it at once.
+        """Wait for something that is not work.
 
         Returns:
             True if the time passed, False if the scope is draining.
         """
-        if self.draining:
-            return False
-        with trio.CancelScope() as nap:
-            self.tree.naps[nap] = self.path
-            try:
-                await trio.sleep(seconds)
-            finally:
-                del self.tree.naps[nap]
+        with self.napping():
+            await trio.sleep(seconds)
         return not self.draining
 
 
@@ -196,7 +202,8 @@ async def concurrent() -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        raise collapse(group) from None
+        error = collapse(group)
+        raise error from error.__cause__
 
 
 def collapse(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -205,9 +212,12 @@ def collapse(group: BaseExceptionGroup[BaseException]) -> BaseException:
     if rest is None:
         assert cancelled is not None
         return _leaf(cancelled).with_traceback(None)
-    first = _leaf(rest)
-    if not isinstance(first, Exception) or isinstance(first, RecipesError):
-        return first
+    leaves = list(_leaves(rest))
+    for meant in (KeyboardInterrupt, SystemExit, RecipesError):
+        found = [error for error in leaves if isinstance(error, meant)]
+        if found:
+            return found[0]
+    first = leaves[0]
     error = InternalError(f"a task of the runtime raised {type(first).__name__}: {first}")
     error.__cause__ = first
     return error
@@ -217,6 +227,24 @@ def _leaf(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one exception that stands for a group out of a leaf: a cancellation before what its clean-up raised."""
+    leaves = list(_leaves(group))
+    for meant in (KeyboardInterrupt, SystemExit, trio.Cancelled):
+        found = [error for error in leaves if isinstance(error, meant)]
+        if found:
+            return found[0].with_traceback(None)
+    return leaves[0] if len(leaves) == 1 else group
 
 
 async def in_own_task(work: Callable[[], Awaitable[T]]) -> T:

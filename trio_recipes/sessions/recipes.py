@@ -124,15 +124,11 @@ def not_yet(recipe: Recipe) -> list[Problem]:
         ("on_interrupt", any(step.on_interrupt != "rerun" for step in recipe.all_steps())),
         ("on_resume", any(step.on_resume != "reuse" for step in recipe.all_steps())),
     ]
-    refused = [
+    return [
         Problem(f"{what}: this version does not run it yet (docs/limits.md)", recipe.file)
         for what, is_used in used
         if is_used
     ]
-    if recipe.rate_limiting is not None:
-        text = "rate_limiting: this version does not pace agent steps yet (docs/limits.md)"
-        refused.append(Problem(text, recipe.file, field="rate_limiting", warning=True))
-    return refused
 
 
 def _has_finally(recipe: Recipe) -> bool:

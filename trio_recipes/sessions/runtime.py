@@ -23,6 +23,7 @@ from trio_recipes.progress.replay import Replay
 from trio_recipes.runtime.context import RunContext
 from trio_recipes.runtime.drive import Driver
 from trio_recipes.runtime.engine import Engine
+from trio_recipes.runtime.limits import Pacer
 from trio_recipes.runtime.scope import ScopeTree
 from trio_recipes.sessions.creation import created_event
 from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names, prepare
@@ -210,6 +211,7 @@ class Runtime:
         assert created is not None
         recipes = FrozenRecipes(created.project_path, progress.recipes, log)
         facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path)
+        rules = recipes.root().rate_limiting
         run = RunContext(
             session_id=created.session_id,
             project=created.project_path,
@@ -219,6 +221,7 @@ class Runtime:
             replay=Replay(progress, recipes.known),
             recipes=recipes,
             leaves=self._leaves(),
+            pacer=Pacer.of(rules) if rules else None,
         )
         return Engine(Driver(run), root_frame(recipes.root(), created.context, facts))
 

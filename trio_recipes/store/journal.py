@@ -11,6 +11,7 @@ counter of SQLite's that other connections' commits change (a few microseconds).
 
 from __future__ import annotations
 
+import logging
 import queue
 import sqlite3
 import threading
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from trio_recipes.events import Event
 
 T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
 
 LAZY_SECONDS = 0.05
 POLL_SECONDS = 0.02
@@ -76,10 +79,17 @@ class SessionLog:
         self._pending: deque[Stamped] = deque()
         self._waiters: deque[tuple[int, trio.Event]] = deque()
         self._queued = self._urgent = False
+        self._ending = False  # set in the loop: the run's last event has its number
+        self._broken: StoreError | None = None  # set in the writer's thread, where ``failure`` arrives too late
         self._last_request, self._data_version = 0, -1
 
     def emit(self, event: Event) -> int:
-        """Append an event, synchronously; it will be durable within :data:`LAZY_SECONDS`."""
+        """Append an event, synchronously; it will be durable within :data:`LAZY_SECONDS`.
+
+        Nothing follows a run's last event: what comes later is dropped, and has the last one's number.
+        """
+        if self._ending:
+            return self._seq
         self._seq += 1
         self._pending.append(Stamped(self._seq, self.run, now(), event))
         if not self._queued:
@@ -112,6 +122,7 @@ class SessionLog:
     async def end(self, event: RunEnded, answer: Callable[[RequestRow], str]) -> None:
         """Commit everything and the run's terminal event, answer all requests, and give the session up."""
         self._seq += 1
+        self._ending = True
         last = Stamped(self._seq, self.run, now(), event)
         await self._journal.call(lambda: self._commit_end(last, answer))
 
@@ -125,14 +136,24 @@ class SessionLog:
         """Commit what has gathered; tell the loop."""
         self._queued = self._urgent = False
         batch = self._take()
-        if not batch or self.failure:
+        if not batch or self._broken:
             return
         try:
             self.file.append(self.connection, self.claim, [to_row(stamped) for stamped in batch])
-        except StoreError as error:
-            self._journal.in_loop(self._failed, error)
+        except Exception as error:
+            self._break(error)
             return
         self._journal.in_loop(self._committed, _Batch(batch[-1].seq, batch))
+
+    def _break(self, error: Exception) -> StoreError:
+        """Write nothing more: what follows a lost event must not be there without it."""
+        if not isinstance(error, StoreError):
+            wrapped = StoreWriteError(f"session {self.file.session_id}: {type(error).__name__}: {error}")
+            wrapped.__cause__ = error
+            error = wrapped
+        self._broken = error
+        self._journal.in_loop(self._failed, error)
+        return error
 
     def _take(self) -> list[Stamped]:
         batch: list[Stamped] = []
@@ -141,21 +162,27 @@ class SessionLog:
         return batch
 
     def _commit_end(self, last: Stamped, answer: Callable[[RequestRow], str]) -> None:
-        if self.failure:
-            raise self.failure
+        if self._broken:
+            raise self._broken
         batch = [*self._take(), last]
-        self.file.end(self.connection, self.claim, [to_row(stamped) for stamped in batch], answer)
+        try:
+            self.file.end(self.connection, self.claim, [to_row(stamped) for stamped in batch], answer)
+        except Exception as error:
+            raise self._break(error) from error.__cause__  # others may wait for events of this batch
         self._journal.in_loop(self._committed, _Batch(last.seq, batch))
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; a lazy commit that is still due finds nothing to do."""
+        self._broken = self._broken or StoreWriteError(f"session {self.file.session_id}: its log was closed")
         self.connection.close()
 
     def _look(self, *, force: bool = False) -> None:
+        if self._broken:
+            return
         try:
             found = self._unseen_requests(force=force)
-        except sqlite3.Error as error:
-            self._journal.in_loop(self._failed, StoreWriteError(f"session {self.file.session_id}: {error}"))
+        except Exception as error:
+            self._break(error)
             return
         if found:
             self._last_request = found[-1].number
@@ -170,30 +197,35 @@ class SessionLog:
 
     def poll(self) -> None:
         """Look for requests if another connection has committed anything."""
-        if not self.failure:
-            self._look()
+        self._look()
 
     # --- in the loop ---------------------------------------------------------------------------------------------
 
     def _committed(self, batch: _Batch) -> None:
         self.committed = batch.upto
-        for tell in self.on_commit:
-            tell(batch.events)
         self._release()
+        _tell(self.on_commit, batch.events)
 
     def _failed(self, error: StoreError) -> None:
         self.failure = error
-        for tell in self.on_failure:
-            tell(error)
         self._release()
+        _tell(self.on_failure, error)
 
     def _requested(self, found: list[RequestRow]) -> None:
-        for tell in self.on_requests:
-            tell(found)
+        _tell(self.on_requests, found)
 
     def _release(self) -> None:
         while self._waiters and (self.failure or self._waiters[0][0] <= self.committed):
             self._waiters.popleft()[1].set()
+
+
+def _tell(listeners: list[Callable[[T], None]], news: T) -> None:
+    """Tell each listener; an exception of one (an application's observer, say) must not end the trio loop."""
+    for listener in listeners:
+        try:
+            listener(news)
+        except Exception:
+            _logger.exception("an observer of a session's events raised")
 
 
 @define(eq=False)

@@ -153,6 +153,9 @@ class Layout:
 def _write_new(file: Path, text: str) -> None:
     """Create a file whole or not at all: a reader never sees half of it."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-    draft.write_text(text, encoding="utf-8")
+    with draft.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())  # or a power cut leaves an empty file under the final name
     draft.chmod(0o600)
     draft.replace(file)

@@ -60,8 +60,10 @@ def is_alive(layout: Layout, runner_id: str) -> bool:
     """Whether a runner, or the watchman that still ends its processes, lives."""
     try:
         fd = os.open(layout.lock(runner_id), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True  # it can't be looked at (another user's, no descriptors left): nobody is declared dead unseen
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from trio_recipes.errors import SessionBusyError, SessionError
+from trio_recipes.errors import SessionBusyError, SessionError, UnknownScopeError
 from trio_recipes.events import Level, SessionStatus
+from trio_recipes.progress.path import is_valid
 from trio_recipes.progress.tables import APPLIED, Effect, Verdict, judge
 from trio_recipes.store.owner import describe, is_alive
 from trio_recipes.store.session_file import RequestRow, SessionFile, now
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from trio_recipes.progress.standing import Standing
 
 _UNOWNED = frozenset({SessionStatus.PAUSED, SessionStatus.INTERRUPTED})
+_ENDED = frozenset({SessionStatus.COMPLETED, SessionStatus.DENIED, SessionStatus.FAILED, SessionStatus.CANCELLED})
 
 
 @frozen
@@ -59,6 +61,7 @@ def submit(file: SessionFile, cancellation: Mapping[str, Any], *, escalates: boo
     Raises:
         SessionNotFoundError: if there is no such session.
         SessionError: for a part of a session that is not running.
+        UnknownScopeError: if ``at`` is no path at all.
         StoreWriteError: if the request can't be made durable; it was not made then.
     """
     connection = file.connect()
@@ -82,6 +85,8 @@ def _decide(
     if known:
         return Ack(True, Effect.JOIN, Level(json.loads(known[1])["level"]), standing.status, known[0])
     at = cancellation.get("at", "")
+    if not is_valid(at):
+        raise UnknownScopeError(f"{at!r} is no path; paths look like audit/scan[3]/report")
     if at and standing.status in _UNOWNED:
         raise SessionError(f"session {file.session_id} is {standing.status}: no part of it runs; cancel it as a whole")
     asked = Level(cancellation["level"])
@@ -134,7 +139,7 @@ def mark_cancelled(file: SessionFile, step: str | None) -> bool:
     try:
         with file.transaction(connection):
             standing = _unowned(file, connection)
-            if standing.status in (SessionStatus.COMPLETED, SessionStatus.DENIED, SessionStatus.CANCELLED):
+            if standing.status in _ENDED:
                 return False
             body: dict[str, Any] = {"status": "cancelled"}
             if standing.request:

@@ -64,9 +64,14 @@ def create(
     """
     events: list[Event] = [created, *recipes]
     connection = file.create()
-    with file.transaction(connection):
-        _append(connection, file, events, run=0)
-        opening = None if lock is None else _begin(file, connection, lock, died=None)
+    try:
+        with file.transaction(connection):
+            _append(connection, file, events, run=0)
+            opening = None if lock is None else _begin(file, connection, lock, died=None)
+    except BaseException:
+        connection.close()
+        file.remove()
+        raise
     if opening is None:
         connection.close()
     return opening

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -105,10 +106,19 @@ class SessionFile:
         file = self.layout.database(self.session_id)
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = self._open(file)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-        _sync_folder(folder)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            _sync_folder(folder)
+        except (sqlite3.Error, OSError) as error:
+            connection.close()
+            self.remove()
+            raise StoreWriteError(f"session {self.session_id} can't be created: {error}") from error
         return connection
+
+    def remove(self) -> None:
+        """Delete the session with everything in it; the caller has made sure that nobody runs it."""
+        shutil.rmtree(self.layout.session(self.session_id), ignore_errors=True)
 
     def connect(self) -> sqlite3.Connection:
         """A connection for reading and writing.
@@ -123,9 +133,15 @@ class SessionFile:
             raise SessionNotFoundError(f"no session {self.session_id} in {self.layout.root}; `list --all` shows them")
         try:
             connection = self._open(file)
-            self._check(connection)
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
+        try:
+            self._check(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise self._damaged(error) from error
+            raise
         return connection
 
     def _open(self, file: Path) -> sqlite3.Connection:
@@ -136,11 +152,11 @@ class SessionFile:
     def _check(self, connection: sqlite3.Connection) -> None:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application == version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise SessionNotFoundError(f"session {self.session_id} is only just being created")
         if application != _APPLICATION_ID:
-            connection.close()
             raise StoreUnusableError(f"{self.layout.database(self.session_id)} is not a session of trio_recipes")
         if version > SCHEMA_VERSION:
-            connection.close()
             raise StoreTooNewError(
                 f"session {self.session_id} was written by a newer trio_recipes (schema {version}, "
                 f"this one knows {SCHEMA_VERSION}): upgrade"
@@ -164,7 +180,8 @@ class SessionFile:
             try:
                 yield
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk has rolled back by itself
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -189,8 +206,14 @@ class SessionFile:
     # --- reading -------------------------------------------------------------------------------------------------
 
     def standing(self, connection: sqlite3.Connection) -> Standing:
-        """Where the session stands, as of this connection's transaction."""
+        """Where the session stands, as of this connection's transaction.
+
+        Raises:
+            SessionNotFoundError: if its first event has not been committed: its creator is at work, or died.
+        """
         rows = [Row(seq, at, event, json.loads(body)) for seq, at, event, body in connection.execute(_LIFE)]
+        if not rows:
+            raise SessionNotFoundError(f"session {self.session_id} is only just being created")
         delivered = {row.body["cancellation"].get("request_id") for row in rows if row.event == "cancel_requested"}
         pending = [r.body for r in self.unanswered(connection) if r.id not in delivered]
         runner = self.owner(connection)[1]
@@ -222,6 +245,11 @@ class SessionFile:
         """The highest ``seq``, 0 for none."""
         found: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
         return found
+
+    def knows(self, connection: sqlite3.Connection, path: str) -> bool:
+        """Whether anything has happened at ``path``."""
+        found = connection.execute("SELECT 1 FROM events WHERE path = ? LIMIT 1", (path,)).fetchone()
+        return found is not None
 
     # --- writing -------------------------------------------------------------------------------------------------
 

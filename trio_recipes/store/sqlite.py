@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -117,4 +116,4 @@ class SqliteStore:
 
     def delete(self, session_id: str) -> None:
         """Remove a session and everything in it. The caller has made sure that nobody runs it."""
-        shutil.rmtree(self.layout.session(session_id), ignore_errors=True)
+        self.file(session_id).remove()

@@ -10,11 +10,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from trio_recipes.testing.crash import Crash, KillPoint, kill_at, resume_until, run_until
     from trio_recipes.testing.scripted import ScriptedAgent, after, failing, in_turn, streamed
+    from trio_recipes.testing.remains import Survivor, assert_no_survivors, survivors
 
-__all__ = ("ScriptedAgent", "after", "failing", "in_turn", "streamed")
+_MODULES = {
+    "crash": ("Crash", "KillPoint", "kill_at", "resume_until", "run_until"),
+    "scripted": ("ScriptedAgent", "after", "failing", "in_turn", "streamed"),
+    "remains": ("Survivor", "assert_no_survivors", "survivors"),
+}
+_HOME = {name: f"trio_recipes.testing.{module}" for module, names in _MODULES.items() for name in names}
 
-_HOME = dict.fromkeys(__all__, "trio_recipes.testing.scripted")
+__all__ = (  # noqa: RUF022  by module, as above
+    "Crash",
+    "KillPoint",
+    "kill_at",
+    "resume_until",
+    "run_until",
+    "ScriptedAgent",
+    "after",
+    "failing",
+    "in_turn",
+    "streamed",
+    "Survivor",
+    "assert_no_survivors",
+    "survivors",
+)
 
 
 def __getattr__(name: str) -> object:

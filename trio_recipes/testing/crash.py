@@ -15,17 +15,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 import trio
 from attrs import frozen
 
 from trio_recipes.sessions.opening import open_runtime
+from trio_recipes.store.base import open_store
+from trio_recipes.store.codec import from_row
 
 if TYPE_CHECKING:
     from trio_recipes.events import Stamped
+    from trio_recipes.store.session_file import SessionFile
+
+TIMEOUT: Final = 60.0
+"""Seconds after which a runner that should have died or ended has not."""
 
 
 @frozen
@@ -78,7 +82,6 @@ def run_until(
     store: str | os.PathLike[str],
     project: str | os.PathLike[str],
     context: Mapping[str, str] | None = None,
-    timeout: float = 60.0,
 ) -> Crash:
     """Run a recipe in a new process that kills itself at ``point``. Blocks until that process is dead.
 
@@ -88,58 +91,78 @@ def run_until(
         store: the store's folder.
         project: the project's folder.
         context: variables over the recipe's own.
-        timeout: seconds after which something else went wrong.
 
     Raises:
         RuntimeError: if the runner did not even start its session.
-        subprocess.TimeoutExpired: if it neither dies nor ends.
+        subprocess.TimeoutExpired: if it neither dies nor ends within :data:`TIMEOUT` seconds.
     """
+    settings = [f"--set={name}={value}" for name, value in (context or {}).items()]
+    return _crash(["run", os.fspath(recipe), *settings], point, store, project)
+
+
+def resume_until(
+    session_id: str, point: KillPoint, *, store: str | os.PathLike[str], project: str | os.PathLike[str]
+) -> Crash:
+    """Resume a session in a new process that kills itself at ``point``; see :func:`run_until`."""
+    return _crash(["resume", session_id], point, store, project)
+
+
+def _crash(
+    what: list[str], point: KillPoint, store: str | os.PathLike[str], project: str | os.PathLike[str]
+) -> Crash:
     command = [sys.executable, "-m", "trio_recipes.testing.crash", "--store", os.fspath(store)]
-    command += ["--project", os.fspath(project), "--kill-at", str(point)]
-    command += [f"--set={name}={value}" for name, value in (context or {}).items()]
-    with subprocess.Popen([*command, os.fspath(recipe)], stdout=subprocess.PIPE, text=True) as runner:
+    command += ["--project", os.fspath(project), "--kill-at", str(point), *what]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runner:
         try:
-            told, _ = runner.communicate(timeout=timeout)
+            told, _ = runner.communicate(timeout=TIMEOUT)
         except BaseException:
             runner.kill()
             raise
     if not told.strip():
         raise RuntimeError(f"the runner ended with {runner.returncode} before its session began")
-    return Crash(told.split()[0], runner.pid, runner.returncode == -signal.SIGKILL)
+    return Crash(told.strip(), runner.pid, runner.returncode == -signal.SIGKILL)
 
 
 # --- the runner --------------------------------------------------------------------------------------------------
 
 
-async def _run(recipe: Path, point: KillPoint, context: Mapping[str, str], options: Mapping[str, Any]) -> None:
-    kill = point.observer()
-    told: set[str] = set()
-
-    def observe(session_id: str, stamped: Stamped) -> None:
-        if session_id not in told:
-            told.add(session_id)
-            os.write(1, f"{session_id}\n".encode())
-        kill(session_id, stamped)
-
-    async with open_runtime(observe=observe, **options) as runtime:
-        session = await runtime.start(recipe, context)
-        observe(session.id, await _first(session))
+async def _run(asked: argparse.Namespace) -> None:
+    kind, _, number = asked.kill_at.rpartition(":")
+    observe = KillPoint(kind, int(number)).observer()
+    store = open_store(asked.store, durability="process")
+    async with open_runtime(store=store, project=asked.project, observe=observe) as runtime:
+        if asked.what == "run":
+            before, session = 0, await runtime.start(asked.target, dict(item.split("=", 1) for item in asked.set))
+        else:
+            before = _last_seq(store.file(asked.target))
+            session = await runtime.resume(asked.target)
+        os.write(1, f"{session.id}\n".encode())
+        # What the start itself has made durable was not observed: nobody could have subscribed to it before.
+        for stamped in _events(session.log.file, before):
+            observe(session.id, stamped)
         await session.wait()
 
 
+def _last_seq(file: SessionFile) -> int:
+    with file.reading() as connection:
+        return file.last_seq(connection)
+
+
+def _events(file: SessionFile, after: int) -> list[Stamped]:
+    with file.reading() as connection:
+        return [from_row(row) for row in file.rows(connection, after)]
+
+
 def main() -> None:
-    """Run one recipe, and die on the way."""
+    """Run or resume one session, and die on the way."""
     parser = argparse.ArgumentParser(prog="python -m trio_recipes.testing.crash", description=__doc__)
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("what", choices=("run", "resume"))
+    parser.add_argument("target", metavar="RECIPE|SESSION")
     parser.add_argument("--store", required=True)
     parser.add_argument("--project", required=True)
     parser.add_argument("--kill-at", required=True, metavar="KIND:NUMBER")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    asked = parser.parse_args()
-    kind, _, number = asked.kill_at.rpartition(":")
-    context = dict(item.split("=", 1) for item in asked.set)
-    options = {"store": asked.store, "project": asked.project, "durability": "process"}
-    trio.run(partial(_run, asked.recipe, KillPoint(kind, int(number)), context, options))
+    trio.run(_run, parser.parse_args())
 
 
 if __name__ == "__main__":

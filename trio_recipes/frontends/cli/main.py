@@ -7,14 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 from trio_recipes.errors import InternalError, RecipesError
+from trio_recipes.frontends.cli.exits import FAILED, OK, REFUSED
 from trio_recipes.frontends.cli.parsing import PROG, parse
 from trio_recipes.frontends.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-OK, FAILED, REFUSED, PAUSED, CANCELLED, TOO_LATE, BY_SIGINT, BY_SIGTERM = 0, 1, 2, 3, 4, 5, 130, 143
-"""Exit codes (decisions.md, "Exit codes")."""
 
 
 def main(arguments: Sequence[str]) -> int:

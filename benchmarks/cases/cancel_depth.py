@@ -1,0 +1,44 @@
+"""Immediate cancellation of nested sub-recipes, in one process.
+
+Bare trio unwinds nested nurseries at a cost that grows with the square of the depth; the runtime collapses groups of
+``Cancelled`` at each level. So the ratio falls with the depth: the baseline gets slower, not we faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from benchmarks import bare
+from benchmarks.case import Bench, Case, Group, Row
+from benchmarks.cases.cancel_width import measure
+from benchmarks.recipes import nested
+from benchmarks.target import Times
+from benchmarks.waiting import Waiting
+from trio_recipes.sessions.opening import open_runtime
+from trio_recipes.sessions.runtime import Runtime
+
+DEPTHS = (1, 2, 5, 10, 20)
+LEAVES = (1, 100)
+BARE = "bare trio, a nursery per level"
+
+
+@asynccontextmanager
+async def _open(bench: Bench) -> AsyncIterator[Sequence[Case]]:
+    waiting = Waiting()
+    async with open_runtime(store=bench.folder / "depth", functions={"wait": waiting}, agents="echo") as runtime:
+        yield [_case(bench, runtime, waiting, depth, leaves) for leaves in LEAVES for depth in DEPTHS]
+
+
+def _case(bench: Bench, runtime: Runtime, waiting: Waiting, depth: int, leaves: int) -> Case:
+    what = f"{depth} deep, {leaves} waiting: cancel → the last scope has ended"
+    row = Row(what, "ended", BARE, "bare", (Times(2),))
+    recipe = nested(bench.folder / f"nested-{depth}-{leaves}", "wait", depth, leaves)
+    # A recipe and the step in it that holds the next one are two nodes, so both have a nursery in bare trio.
+    tree = bare.nested(2 * depth - 1, bare.fan(leaves))
+    ours = partial(measure, runtime, recipe, waiting, leaves)
+    return Case((row,), ours, partial(bare.cancel, tree), bench.pick(15, 5))
+
+
+GROUP = Group("cancel-depth", "Immediate cancel, sub-recipes nested 1 … 20 deep, in process", _open)

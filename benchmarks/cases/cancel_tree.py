@@ -1,0 +1,80 @@
+"""Immediate cancellation of a bash process tree that obeys SIGTERM: bash, and three children that sleep.
+
+Dead means: the leader and its children have all exited. The same pairs of eyes (pidfds) look at both trees. Ours goes
+on to make sure by two scans of all processes that nobody else is left; that time is in the second row.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from subprocess import DEVNULL
+
+import trio
+
+from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.eyes import Eyes
+from benchmarks.recipes import command
+from benchmarks.target import Times
+from benchmarks.waiting import cancel_clocked
+from trio_recipes.sessions.opening import open_runtime
+from trio_recipes.sessions.runtime import Runtime
+
+_TREE = 'sleep 1000 & a=$!; sleep 1000 & b=$!; sleep 1000 & echo "$$ $a $b $!" > {file}; wait'
+_KILLPG = "killpg(SIGTERM), wait for leader and children"
+ROWS = (
+    Row("cancel → every process of the tree is dead", "dead", _KILLPG, "bare", (Times(2),)),
+    Row("cancel → the step has ended: two scans have found nobody", "ended", _KILLPG, "bare"),
+    Row("cancel → `cancelled` is durable", "durable", _KILLPG, "bare"),
+)
+
+
+@asynccontextmanager
+async def _open(bench: Bench) -> AsyncIterator[Sequence[Case]]:
+    if not hasattr(os, "pidfd_open"):
+        raise CannotMeasureError("there are no pidfds here")
+    file = bench.folder / "tree.pids"
+    async with open_runtime(store=bench.folder / "tree", project=bench.folder, agents="echo") as runtime:
+        yield [Case(ROWS, partial(_ours, runtime, file), partial(_bare, file), bench.pick(40, 15), warm_ups=2)]
+
+
+async def _ours(runtime: Runtime, file: Path) -> dict[str, float]:
+    file.unlink(missing_ok=True)
+    session = await runtime.start(command(_TREE.format(file=file)))
+    pids = await _started(file)
+    await trio.sleep(0.12)  # until everything about it is durable
+    async with Eyes.on(pids) as eyes:
+        began = time.perf_counter()
+        measured = await cancel_clocked(session)
+        return {"dead": await eyes.closed() - began, **measured}
+
+
+async def _bare(file: Path) -> dict[str, float]:
+    file.unlink(missing_ok=True)
+    process = await trio.lowlevel.open_process(
+        ["bash", "-c", _TREE.format(file=file)], start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+    )
+    pids = await _started(file)
+    await trio.sleep(0.12)
+    async with Eyes.on(pids) as eyes:
+        began = time.perf_counter()
+        os.killpg(process.pid, signal.SIGTERM)
+        await process.wait()
+        waited = time.perf_counter()
+        return {"bare": max(waited, await eyes.closed()) - began}
+
+
+async def _started(file: Path) -> list[int]:
+    """The processes of a tree, once all are there."""
+    with trio.fail_after(10):
+        while not (file.exists() and file.read_text(encoding="ascii").endswith("\n")):
+            await trio.sleep(0.002)
+    return [int(word) for word in file.read_text(encoding="ascii").split()]
+
+
+GROUP = Group("cancel-tree", "Immediate cancel of a bash process tree that obeys SIGTERM", _open)

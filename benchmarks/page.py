@@ -1,0 +1,25 @@
+"""The part of docs/performance.md that ``--write`` replaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BEGIN = "<!-- figures: begin (python -m benchmarks --write docs/performance.md) -->"
+END = "<!-- figures: end -->"
+
+
+def replaced(text: str, figures: str) -> str:
+    """The page with new figures between its markers.
+
+    Raises:
+        ValueError: if the markers are not there, once each and in order.
+    """
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"there is no {BEGIN!r} followed by {END!r}")
+    return f"{head}{BEGIN}\n\n{figures}\n\n{END}{tail}"
+
+
+def write(file: Path, figures: str) -> None:
+    file.write_text(replaced(file.read_text(encoding="utf-8"), figures), encoding="utf-8")

@@ -1,0 +1,50 @@
+"""``run``: check a recipe, make a session of it, and run it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trio_recipes.frontends.cli.cancel import seconds
+from trio_recipes.frontends.cli.outlet import STDERR
+from trio_recipes.frontends.printable import printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from trio_recipes.sessions.runtime import Runtime
+    from trio_recipes.sessions.session import Session
+    from trio_recipes.values import Value
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """The options of ``run``."""
+    parser.add_argument("recipe", metavar="RECIPE", help="a recipe's file")
+    parser.add_argument("--set", metavar="K=V", action="append", default=[], help="a variable; V is read as YAML")
+    parser.add_argument("--context", metavar="FILE", help="variables, as a mapping in YAML or JSON")
+    parser.add_argument("--project", metavar="DIR", help="where commands run (default: here)")
+    parser.add_argument("--durability", choices=("power", "process"), default="power", help="what a finished step survives")
+    add_running_options(parser)
+
+
+def add_running_options(parser: ArgumentParser) -> None:
+    """What ``run`` and ``resume`` share."""
+    parser.add_argument("--agents", metavar="FILE", help="who answers agent steps: an agents file, or 'echo'")
+    parser.add_argument("--grace", metavar="SECONDS", type=seconds, help="for steps in hand after SIGTERM (default: 10)")
+    parser.add_argument("--json", action="store_true", help="events as JSON Lines")
+    parser.add_argument("-q", "--quiet", action="store_true", help="leave out what steps print")
+
+
+def main(options: Namespace) -> int:
+    """Run it to its end."""
+    from trio_recipes.frontends.cli.execution import execute  # noqa: PLC0415  trio: not for --help
+    from trio_recipes.frontends.cli.variables import given_variables  # noqa: PLC0415
+
+    return execute(partial(_start, options.recipe, given_variables(options.context, options.set)), options)
+
+
+async def _start(recipe: str, context: dict[str, Value], runtime: Runtime) -> Session:
+    session = await runtime.start(recipe, context)
+    for warning in session.engine.frame.recipe.warnings:
+        await STDERR.send(f"{printable(str(warning))}\n")
+    return session

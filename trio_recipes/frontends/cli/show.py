@@ -1,0 +1,56 @@
+"""``show``: one session, from its records; nothing is run, imported or connected to."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from trio_recipes.errors import UnknownScopeError
+from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.frontends.printable import printable
+from trio_recipes.store.base import open_store
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from trio_recipes.sessions.history import History
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """The options of ``show``."""
+    parser.add_argument("session", metavar="SESSION", help="an id, its first letters, or @last")
+    parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
+    parser.add_argument("--output", metavar="PATH", help="what this scope printed, whole, finished or not")
+    parser.add_argument("--raw", action="store_true", help="with --output: the bytes as they are")
+
+
+def main(options: Namespace) -> int:
+    """Print it."""
+    from trio_recipes.sessions.history import read_history  # noqa: PLC0415  not for --help
+
+    store = open_store(options.store, create=False)
+    history = read_history(store.file(store.resolve(options.session)))
+    if options.output is not None:
+        _print_output(history, options.output, raw=options.raw)
+    elif options.json:
+        from trio_recipes.frontends.cli.telling import json_line  # noqa: PLC0415
+        from trio_recipes.sessions.view import session_view  # noqa: PLC0415
+
+        STDOUT.write(json_line(session_view(history)))
+    else:
+        from trio_recipes.frontends.cli.tree import session_text  # noqa: PLC0415
+
+        STDOUT.write(session_text(history))
+    return 0
+
+
+def _print_output(history: History, path: str, *, raw: bool) -> None:
+    record = history.progress.records.get(path)
+    if record is None:
+        raise UnknownScopeError(f"nothing is known of {path!r}; `show` lists the scopes that began")
+    data = record.output(record.channel or "stdout")
+    if raw:
+        STDOUT.write_bytes(data)
+    elif data:
+        text = printable(data.decode("utf-8", "replace"))
+        STDOUT.write(text if text.endswith("\n") else f"{text}{os.linesep}")

@@ -1,0 +1,53 @@
+"""The variables that ``--context FILE`` and ``--set K=V`` give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trio_recipes.errors import ConfigurationError
+from trio_recipes.language.report import Report
+from trio_recipes.language.source import read
+from trio_recipes.language.wording import kind_of, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_recipes.values import Value
+
+
+def given_variables(file: str | None, settings: Iterable[str]) -> dict[str, Value]:
+    """All of them; ``--set`` counts more than the file, and later ones more than earlier ones.
+
+    Raises:
+        ConfigurationError: if the file or a setting can't be understood.
+    """
+    given = _from_file(Path(file)) if file else {}
+    return given | dict(map(_setting, settings))
+
+
+def _from_file(file: Path) -> dict[str, Value]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--context {file}: can't be read: {error}") from None
+    value = _parsed(text, str(file))
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"--context {file}: must be a mapping of variables, found {kind_of(value)}")
+    return value
+
+
+def _setting(text: str) -> tuple[str, Value]:
+    """``K=V``: V is read as YAML, so ``n=3`` is a number, ``files='[a, b]'`` a list and ``s='"3"'`` a text."""
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise ConfigurationError(f"--set {shown(text)}: must be NAME=VALUE")
+    return name, _parsed(value, f"--set {name}")
+
+
+def _parsed(text: str, source: str) -> Value:
+    report = Report(source)
+    value = read(text, report)
+    if report.has_errors:
+        raise ConfigurationError("\n".join(str(problem) for problem in report.in_order()))
+    return value

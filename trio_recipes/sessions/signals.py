@@ -1,0 +1,101 @@
+"""The Ctrl+C ladder: what the signals that reach a runner mean for its session.
+
+First graceful, then immediate, then force; after that, waiting for clean-up is given up. SIGTERM and SIGHUP ask for a
+graceful stop with a grace period, and for an immediate one when they come second (decisions.md, "Signals"). The ladder
+counts signals as they are received, so one press is never noticed twice.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import trio
+from attrs import define, field
+
+from trio_recipes.events import Source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from trio_recipes.sessions.session import Session
+
+GRACE_SECONDS = 10.0
+"""How long a step in hand may take after SIGTERM, unless the caller says otherwise."""
+
+GIVE_UP_SECONDS = 2.0
+"""How long a forced stop may take."""
+
+_NAMES = {signal.SIGINT: "Ctrl+C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
+
+def handled_signals() -> list[signal.Signals]:
+    """The signals that stop a run; SIGHUP not under ``nohup``."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
+@define(eq=False)
+class Ladder:
+    """Turns signals into requests to one session, which may not exist yet.
+
+    Args:
+        grace: seconds a step in hand may take after SIGTERM or SIGHUP.
+        tell: is given a line for people at each step.
+        received: the signals so far.
+        startup: is cancelled by a signal that comes before there is a session.
+        given_up: set when even the forced stop has had its time.
+    """
+
+    grace: float = GRACE_SECONDS
+    tell: Callable[[str], None] = lambda _text: None
+    received: list[signal.Signals] = field(factory=list)
+    startup: trio.CancelScope = field(factory=trio.CancelScope)
+    given_up: trio.Event = field(factory=trio.Event)
+    _session: Session | None = None
+
+    async def listen(self, signals: AsyncIterator[int]) -> None:
+        """Take signals as they come; until cancelled."""
+        async with trio.open_nursery() as nursery:
+            async for number in signals:
+                self.take(signal.Signals(number))
+                if len(self.received) == 3:
+                    nursery.start_soon(self._give_up)
+
+    def take(self, received: signal.Signals) -> None:
+        """Act on one signal, synchronously."""
+        self.received.append(received)
+        if len(self.received) > 3:
+            self.given_up.set()
+        if self._session is None:
+            self.startup.cancel(reason=f"{_NAMES[received]} before the session began")
+        else:
+            self._climb(self._session, len(self.received), received)
+
+    def attach(self, session: Session) -> None:
+        """From now on it is this session; what came before counts."""
+        self._session = session
+        for rung, received in enumerate(self.received, 1):
+            self._climb(session, rung, received)
+
+    def _climb(self, session: Session, rung: int, received: signal.Signals) -> None:
+        name = _NAMES[received]
+        if rung > 1:
+            session.cancel(f"{name}, again", immediate=True, source=Source.SIGNAL, requester=name)
+        else:
+            grace = None if received is signal.SIGINT else self.grace
+            session.cancel(name, grace=grace, source=Source.SIGNAL, requester=name)
+        self.tell(self._explain(rung, received))
+
+    def _explain(self, rung: int, received: signal.Signals) -> str:
+        if rung == 1 and received is signal.SIGINT:
+            return "finishing the steps in hand; Ctrl+C again to stop now"
+        if rung == 1:
+            return f"{_NAMES[received]}: finishing the steps in hand, for at most {self.grace:g} s"
+        if rung == 2:
+            return "stopping now; once more to cut clean-up short"
+        return "cutting clean-up short"
+
+    async def _give_up(self) -> None:
+        await trio.sleep(GIVE_UP_SECONDS)
+        self.given_up.set()
