@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[1]
 def main(arguments: Sequence[str]) -> None:
     """Measure, print, and write where asked. A target that is missed is printed; it is no failure of the command."""
     options = _parse(arguments)
-    with tempfile.TemporaryDirectory(prefix="trio_recipes-bench-", dir=options.folder, ignore_cleanup_errors=True) as at:
+    with tempfile.TemporaryDirectory(
+        prefix="trio_recipes-bench-", dir=options.folder, ignore_cleanup_errors=True
+    ) as at:
         bench = Bench(options.quick, Path(at), ROOT)
         facts = machine.facts(bench.folder, ROOT) | {"run": "quick" if options.quick else "full"}
         print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
@@ -39,7 +41,9 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions: under a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there too")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the figures in this Markdown page")
-    parser.add_argument("--folder", type=Path, help="measure the disk that this folder is on (default: the temporary one)")
+    parser.add_argument(
+        "--folder", type=Path, help="measure the disk that this folder is on (default: the temporary one)"
+    )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.names) - {group.name for group in GROUPS})
     if unknown:

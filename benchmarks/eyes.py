@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
 import trio
@@ -22,7 +22,7 @@ class Eyes:
 
     @classmethod
     @asynccontextmanager
-    async def on(cls, pids: Iterable[int]) -> AsyncIterator[Eyes]:
+    async def on(cls, pids: Iterable[int]) -> AsyncGenerator[Eyes]:
         """Look at processes until all are dead."""
         descriptors = [os.pidfd_open(pid) for pid in pids]
         eyes = cls(len(descriptors))

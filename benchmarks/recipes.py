@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from attrs import Factory, frozen
 
 from trio_recipes.language.load import load_recipe, parse_recipe
 from trio_recipes.language.model import Recipe
+from trio_recipes.sessions.runtime import Runtime
+from trio_recipes.sessions.session import Session
 
 _HEAD = "name: {name}\ndescription: measured by benchmarks\nversion: 1.0.0\n"
 
@@ -22,37 +28,49 @@ def loop(function: str, count: int, parallel: str, *, step: str = "s") -> str:
     )
 
 
-def items(count: int) -> str:
-    return f"context: {{items: {list(range(count))}}}\n"
+@frozen
+class Job:
+    """A recipe, and the variables it is started with."""
+
+    recipe: Recipe
+    context: Mapping[str, Any] = Factory(dict)
+
+    async def start(self, runtime: Runtime) -> Session:
+        return await runtime.start(self.recipe, self.context)
 
 
-def parallel(function: str, count: int) -> Recipe:
+def looping(steps: str, count: int) -> Job:
+    """Steps that loop over ``count`` items."""
+    return Job(parse_recipe(head("loop") + "steps:\n" + steps), {"items": list(range(count))})
+
+
+def parallel(function: str, count: int) -> Job:
     """All ``count`` calls at once."""
-    return parse_recipe(head("wide") + items(count) + "steps:\n" + loop(function, count, "true"))
+    return looping(loop(function, count, "true"), count)
 
 
-def sequential(function: str, count: int) -> Recipe:
+def sequential(function: str, count: int) -> Job:
     """``count`` iterations, one after the other."""
-    return parse_recipe(head("loop") + items(count) + "steps:\n" + loop(function, count, "false"))
+    return looping(loop(function, count, "false"), count)
 
 
-def flat(function: str, count: int) -> Recipe:
+def flat(function: str, count: int) -> Job:
     """``count`` steps, one after the other."""
     steps = "".join(f"  - {{id: s{n}, type: function, function: {function}}}\n" for n in range(count))
-    return parse_recipe(head("flat") + "steps:\n" + steps)
+    return Job(parse_recipe(head("flat") + "steps:\n" + steps))
 
 
-def single(function: str) -> Recipe:
+def single(function: str) -> Job:
     return flat(function, 1)
 
 
-def command(text: str) -> Recipe:
+def command(text: str) -> Job:
     """One bash step."""
     indented = "".join(f"      {line}\n" for line in text.splitlines())
-    return parse_recipe(head("command") + "steps:\n  - id: s\n    type: bash\n    command: |\n" + indented)
+    return Job(parse_recipe(head("command") + "steps:\n  - id: s\n    type: bash\n    command: |\n" + indented))
 
 
-def nested(folder: Path, function: str, depth: int, leaves: int) -> Recipe:
+def nested(folder: Path, function: str, depth: int, leaves: int) -> Job:
     """Recipes within recipes, ``depth`` of them; the innermost calls a function ``leaves`` times, all at once."""
     folder.mkdir(parents=True, exist_ok=True)
     limits = "recursion: {max_depth: 20}\n"
@@ -60,6 +78,6 @@ def nested(folder: Path, function: str, depth: int, leaves: int) -> Recipe:
         if level < depth:
             body = f"steps:\n  - {{id: s, type: recipe, recipe: level-{level + 1}.yaml}}\n"
         else:
-            body = items(leaves) + "steps:\n" + loop(function, leaves, "true")
+            body = f"context: {{items: {list(range(leaves))}}}\n" + "steps:\n" + loop(function, leaves, "true")
         (folder / f"level-{level}.yaml").write_text(head(f"level-{level}") + limits + body, encoding="utf-8")
-    return load_recipe(folder / "level-1.yaml")
+    return Job(load_recipe(folder / "level-1.yaml"))

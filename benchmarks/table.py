@@ -18,7 +18,16 @@ def cells(result: Result) -> tuple[str, ...]:
     mine = (show(ours.median), show(ours.p95), show(ours.maximum)) if ours else ("", "", "")
     theirs = (show(baseline.median), show(baseline.p95)) if baseline else ("", "")
     what = f"{row.what}: {result.problem}" if result.problem else row.what
-    return (ratio, target, str(result.verdict), what, *mine, row.against, *theirs, str(len(ours.values)) if ours else "")
+    return (
+        ratio,
+        target,
+        str(result.verdict),
+        what,
+        *mine,
+        row.against,
+        *theirs,
+        str(len(ours.values)) if ours else "",
+    )
 
 
 def as_text(group: GroupResult) -> str:

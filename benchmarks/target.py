@@ -29,7 +29,7 @@ class Times:
     def is_met(self, ours: float, baseline: float | None) -> bool:
         return baseline is not None and ours <= self.limit * baseline
 
-    def text(self, _show: Show) -> str:
+    def text(self, show: Show) -> str:
         return f"≤ {self.limit:g}×"
 
 

@@ -12,7 +12,7 @@ from trio_recipes.events import SessionStatus
 from trio_recipes.runtime.scope import Scope
 from trio_recipes.sessions.session import Session
 
-_LULL = 0.12
+_LULL = 0.07
 """Longer than the journal's lazy commit (50 ms): nothing is committed for so long only if nothing is left to commit."""
 
 

@@ -12,12 +12,13 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code; after Ctrl+C, by that signal itself."""
     _open_standard_streams()
     _end_quietly_by_signals()
-    from trio_recipes.frontends.cli.exits import BY_SIGINT  # noqa: PLC0415  signals first: imports take a moment
+    from trio_recipes.frontends.cli.exits import BY_SIGINT, leave  # noqa: PLC0415  signals first: imports take a moment
     from trio_recipes.frontends.cli.main import main as run  # noqa: PLC0415
 
     code = run(sys.argv[1:])
     if code == BY_SIGINT:
-        _end_by_sigint()
+        sys.stderr.flush()
+        leave(code)
     sys.exit(code)
 
 
@@ -40,14 +41,6 @@ def _end_quietly_by_signals() -> None:
 
 def _leave(_number: int, _frame: object) -> NoReturn:
     os._exit(143)
-
-
-def _end_by_sigint() -> None:
-    """Die of the signal, so that a shell loop around us stops too."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -292,6 +292,31 @@ class RequestAnswered(Event):
 
 
 @frozen(kw_only=True)
+class ApprovalRequested(Event):
+    """A gate was reached: a person is asked. ``path`` is the stage's; times are seconds, ``timeout`` 0 waits for ever."""
+
+    name = "approval_requested"
+
+    stage: str
+    prompt: str
+    timeout: float = 0.0
+    default: str = "deny"
+    human: bool = False
+
+
+@frozen(kw_only=True)
+class ApprovalDecided(Event):
+    """A gate was decided, once: by whom, by which door (user, tool, mcp, web, api, timeout), with which words."""
+
+    name = "approval_decided"
+
+    approved: bool
+    by: str = ""
+    via: str = ""
+    message: str = ""
+
+
+@frozen(kw_only=True)
 class CancellationCleared(Event):
     """The session may be run again: its level is none from here (decisions.md: a new epoch)."""
 
@@ -337,6 +362,8 @@ KINDS: dict[str, type[Event]] = {
         WorkEnded,
         CancelRequested,
         RequestAnswered,
+        ApprovalRequested,
+        ApprovalDecided,
         CancellationCleared,
         RunEnded,
     )
@@ -344,7 +371,16 @@ KINDS: dict[str, type[Event]] = {
 """The closed list, by name."""
 
 LIFECYCLE = frozenset(
-    {"session_created", "run_started", "work_ended", "cancel_requested", "cancellation_cleared", "run_ended"}
+    {
+        "session_created",
+        "run_started",
+        "work_ended",
+        "cancel_requested",
+        "approval_requested",
+        "approval_decided",
+        "cancellation_cleared",
+        "run_ended",
+    }
 )
 """Kinds from which a session's standing is derived; a store keeps these quick to find."""
 

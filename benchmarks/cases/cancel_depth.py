@@ -6,7 +6,7 @@ Bare trio unwinds nested nurseries at a cost that grows with the square of the d
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -25,7 +25,7 @@ BARE = "bare trio, a nursery per level"
 
 
 @asynccontextmanager
-async def _open(bench: Bench) -> AsyncIterator[Sequence[Case]]:
+async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     waiting = Waiting()
     async with open_runtime(store=bench.folder / "depth", functions={"wait": waiting}, agents="echo") as runtime:
         yield [_case(bench, runtime, waiting, depth, leaves) for leaves in LEAVES for depth in DEPTHS]
@@ -35,10 +35,9 @@ def _case(bench: Bench, runtime: Runtime, waiting: Waiting, depth: int, leaves: 
     what = f"{depth} deep, {leaves} waiting: cancel → the last scope has ended"
     row = Row(what, "ended", BARE, "bare", (Times(2),))
     recipe = nested(bench.folder / f"nested-{depth}-{leaves}", "wait", depth, leaves)
-    # A recipe and the step in it that holds the next one are two nodes, so both have a nursery in bare trio.
-    tree = bare.nested(2 * depth - 1, bare.fan(leaves))
+    tree = bare.nested(depth, bare.fan(leaves))  # as with us: a node per recipe, the loop, and its passes
     ours = partial(measure, runtime, recipe, waiting, leaves)
-    return Case((row,), ours, partial(bare.cancel, tree), bench.pick(15, 5))
+    return Case((row,), ours, partial(bare.cancel, tree), bench.pick(15, 3))
 
 
 GROUP = Group("cancel-depth", "Immediate cancel, sub-recipes nested 1 … 20 deep, in process", _open)

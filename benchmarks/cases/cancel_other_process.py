@@ -1,6 +1,146 @@
-from benchmarks.case import Group
+"""Cancelling a session by its id from another process, beside cancelling the same session in its own process.
+
+From the moment at which the request is durable (in process: from the call) to the step's ``finally``, and to the
+moment at which the session can be read back as cancelled from the store.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+from attrs import define, field
+
+from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.recipes import single
+from benchmarks.target import More, Within
+from benchmarks.waiting import Waiting, settled
+from trio_recipes.events import SessionStatus
+from trio_recipes.sessions.opening import open_runtime
+from trio_recipes.sessions.runtime import Runtime
+from trio_recipes.sessions.session import Session
+
+_IN_PROCESS = "`session.cancel(immediate=True)` in process"
+_SOON = (More(5e-3), Within(10e-3))
+ROWS = (
+    Row(
+        "request durable → the step's `finally` runs",
+        "finally",
+        _IN_PROCESS,
+        "own finally",
+        (More(5e-3), Within(10e-3)),
+    ),
+    Row("request durable → read back as `cancelled`", "durable", _IN_PROCESS, "own durable", (Within(50e-3),)),
+)
+
+
+@define(eq=False)
+class Requester:
+    """The other process."""
+
+    process: trio.Process
+    _unread: bytearray = field(factory=bytearray)
+
+    async def cancel(self, session_id: str) -> int:
+        """Have it cancel a session; returns when the request was durable."""
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(f"{session_id}\n".encode())
+        answer = await self.line()
+        if not answer.isdigit():
+            raise CannotMeasureError(f"the other process: {answer}")
+        return int(answer)
+
+    async def line(self) -> str:
+        assert self.process.stdout is not None
+        while b"\n" not in self._unread:
+            received = await self.process.stdout.receive_some()
+            if not received:
+                raise CannotMeasureError("the other process has ended")
+            self._unread += received
+        line, _, rest = self._unread.partition(b"\n")
+        self._unread = rest
+        return line.decode()
+
+
+class Clocked(Waiting):
+    """A step that notes when its ``finally`` runs."""
+
+    ended_at: int = 0
+
+    async def __call__(self) -> None:
+        try:
+            await super().__call__()
+        finally:
+            self.ended_at = time.monotonic_ns()
+
+
 @asynccontextmanager
-async def _o(b):
-    yield []
-GROUP=Group("cancel_other_process","",_o)
+async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
+    clocked, store = Clocked(), bench.folder / "other"
+    async with (
+        open_runtime(store=store, functions={"wait": clocked}, project=bench.folder, agents="echo") as runtime,
+        _requester(bench, store) as requester,
+    ):
+        ours = partial(_from_outside, runtime, clocked, requester)
+        yield [Case(ROWS, ours, partial(_in_process, runtime, clocked), bench.pick(100, 20), warm_ups=2)]
+
+
+@asynccontextmanager
+async def _requester(bench: Bench, store: Path) -> AsyncGenerator[Requester]:
+    command = [sys.executable, "-m", "benchmarks.requester", str(store), str(bench.folder)]
+    process = await trio.lowlevel.open_process(command, cwd=bench.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        requester = Requester(process)
+        await requester.line()
+        yield requester
+    finally:
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                await trio.aclose_forcefully(pipe)
+        with trio.move_on_after(5, shield=True):
+            await process.wait()
+
+
+async def _from_outside(runtime: Runtime, clocked: Clocked, requester: Requester) -> dict[str, float]:
+    session = await _waiting(runtime, clocked)
+    box: list[int] = []
+
+    async def ask() -> None:
+        box.append(await requester.cancel(session.id))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        durable_at = await _read_back(runtime, session)
+    return {"finally": (clocked.ended_at - box[0]) / 1e9, "durable": (durable_at - box[0]) / 1e9}
+
+
+async def _in_process(runtime: Runtime, clocked: Clocked) -> dict[str, float]:
+    session = await _waiting(runtime, clocked)
+    began = time.monotonic_ns()
+    session.cancel(immediate=True)
+    durable_at = await _read_back(runtime, session)
+    return {"own finally": (clocked.ended_at - began) / 1e9, "own durable": (durable_at - began) / 1e9}
+
+
+async def _waiting(runtime: Runtime, clocked: Clocked) -> Session:
+    session = await single("wait").start(runtime)
+    await settled(session, clocked, 1)
+    return session
+
+
+async def _read_back(runtime: Runtime, session: Session) -> int:
+    await session.wait()
+    status = (await trio.to_thread.run_sync(runtime.store.standing, session.id)).status
+    if status is not SessionStatus.CANCELLED:
+        raise CannotMeasureError(f"the session is {status}")
+    return time.monotonic_ns()
+
+
+GROUP = Group("cancel-other-process", "Cancel by id from another process", _open)

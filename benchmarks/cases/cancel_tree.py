@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ ROWS = (
 
 
 @asynccontextmanager
-async def _open(bench: Bench) -> AsyncIterator[Sequence[Case]]:
+async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     if not hasattr(os, "pidfd_open"):
         raise CannotMeasureError("there are no pidfds here")
     file = bench.folder / "tree.pids"
@@ -44,10 +44,10 @@ async def _open(bench: Bench) -> AsyncIterator[Sequence[Case]]:
 
 
 async def _ours(runtime: Runtime, file: Path) -> dict[str, float]:
-    file.unlink(missing_ok=True)
-    session = await runtime.start(command(_TREE.format(file=file)))
+    _forget(file)
+    session = await command(_TREE.format(file=file)).start(runtime)
     pids = await _started(file)
-    await trio.sleep(0.12)  # until everything about it is durable
+    await trio.sleep(0.07)  # until everything about it is durable
     async with Eyes.on(pids) as eyes:
         began = time.perf_counter()
         measured = await cancel_clocked(session)
@@ -55,12 +55,12 @@ async def _ours(runtime: Runtime, file: Path) -> dict[str, float]:
 
 
 async def _bare(file: Path) -> dict[str, float]:
-    file.unlink(missing_ok=True)
+    _forget(file)
     process = await trio.lowlevel.open_process(
         ["bash", "-c", _TREE.format(file=file)], start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
     )
     pids = await _started(file)
-    await trio.sleep(0.12)
+    await trio.sleep(0.07)
     async with Eyes.on(pids) as eyes:
         began = time.perf_counter()
         os.killpg(process.pid, signal.SIGTERM)
@@ -71,10 +71,21 @@ async def _bare(file: Path) -> dict[str, float]:
 
 async def _started(file: Path) -> list[int]:
     """The processes of a tree, once all are there."""
+    pids: list[int] = []
     with trio.fail_after(10):
-        while not (file.exists() and file.read_text(encoding="ascii").endswith("\n")):
+        while not pids:  # noqa: ASYNC110  what tells is a file that bash writes
             await trio.sleep(0.002)
-    return [int(word) for word in file.read_text(encoding="ascii").split()]
+            pids = _pids(file)
+    return pids
+
+
+def _forget(file: Path) -> None:
+    file.unlink(missing_ok=True)
+
+
+def _pids(file: Path) -> list[int]:
+    text = file.read_text(encoding="ascii") if file.exists() else ""
+    return [int(word) for word in text.split()] if text.endswith("\n") else []
 
 
 GROUP = Group("cancel-tree", "Immediate cancel of a bash process tree that obeys SIGTERM", _open)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 from benchmarks import bare
 from benchmarks.case import Bench, Case, Group, Row
-from benchmarks.recipes import parallel
+from benchmarks.recipes import Job, parallel
 from benchmarks.target import Times
 from benchmarks.waiting import Waiting, cancel_clocked, settled
-from trio_recipes.language.model import Recipe
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.runtime import Runtime
 
@@ -20,7 +19,7 @@ BARE = "bare trio, a nursery per node"
 
 
 @asynccontextmanager
-async def _open(bench: Bench) -> AsyncIterator[Sequence[Case]]:
+async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     waiting = Waiting()
     async with open_runtime(store=bench.folder / "width", functions={"wait": waiting}, agents="echo") as runtime:
         widths = WIDTHS[:-1] if bench.quick else WIDTHS
@@ -28,9 +27,7 @@ async def _open(bench: Bench) -> AsyncIterator[Sequence[Case]]:
 
 
 def _case(bench: Bench, runtime: Runtime, waiting: Waiting, width: int) -> Case:
-    ended = Row(
-        f"cancel of {width:,} waiting tasks → the last scope has ended", "ended", BARE, "bare", (Times(2),)
-    )
+    ended = Row(f"cancel of {width:,} waiting tasks → the last scope has ended", "ended", BARE, "bare", (Times(2),))
     durable = Row(f"cancel of {width:,} waiting tasks → `cancelled` is durable", "durable", BARE, "bare")
     few = bench.pick(5, 3) if width > 100 else bench.pick(15, 7)
     tree = bare.within(bare.fan(width))
@@ -38,9 +35,9 @@ def _case(bench: Bench, runtime: Runtime, waiting: Waiting, width: int) -> Case:
     return Case((ended, durable), ours, partial(bare.cancel, tree), few)
 
 
-async def measure(runtime: Runtime, recipe: Recipe, waiting: Waiting, count: int) -> dict[str, float]:
-    """Start a recipe, let ``count`` of its steps wait, and cancel it."""
-    session = await runtime.start(recipe)
+async def measure(runtime: Runtime, job: Job, waiting: Waiting, count: int) -> dict[str, float]:
+    """Start a job, let ``count`` of its steps wait, and cancel it."""
+    session = await job.start(runtime)
     await settled(session, waiting, count)
     return await cancel_clocked(session)
 

@@ -1,6 +1,159 @@
-from benchmarks.case import Group
-from contextlib import asynccontextmanager
+"""What a durable step costs: a step that does nothing, beside one SQLite commit at the same durability."""
+
+from __future__ import annotations
+
+import sqlite3
+import statistics
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+
+import trio
+from attrs import define, field
+
+from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.commits import Commits
+from benchmarks.recipes import Job, flat, parallel, sequential
+from benchmarks.target import Times, Within
+from benchmarks.unit import BYTES, PAGES
+from trio_recipes.events import SessionStatus
+from trio_recipes.sessions.opening import open_runtime
+from trio_recipes.sessions.runtime import Runtime
+from trio_recipes.sessions.session import Session
+
+STEPS = 200
+EDGE = 100
+_FRAME = 4096 + 24
+"""Bytes that a page takes in the WAL."""
+
+
+@define(eq=False)
+class Ticks:
+    """A step that does nothing but note when it runs."""
+
+    at: list[float] = field(factory=list)
+
+    async def __call__(self) -> None:
+        self.at.append(time.perf_counter())
+        await trio.lowlevel.checkpoint()
+
+    def spans(self) -> list[float]:
+        """Seconds from each step to the next."""
+        return [after - before for before, after in zip(self.at, self.at[1:], strict=False)]
+
+
+@define(eq=False)
+class Lab:
+    """A runtime with one function, and SQLite beside it on the same disk."""
+
+    runtime: Runtime
+    ticks: Ticks
+    commits: Commits
+    wal_bytes: int = 0
+
+    async def run(self, job: Job) -> float:
+        """Run a job; seconds from its durable start to its durable end."""
+        self.ticks.at.clear()
+        session = await job.start(self.runtime)
+        began = time.perf_counter()
+        await self._completed(session)
+        return time.perf_counter() - began
+
+    async def run_watched(self, job: Job) -> Path:
+        """Run a job while its WAL is kept from being tidied away; returns its database, closed by its session."""
+        session = await job.start(self.runtime)
+        file = self.runtime.store.layout.database(session.id)
+        with closing(sqlite3.connect(file)) as keeper:
+            keeper.execute("SELECT count(*) FROM events").fetchone()
+            await self._completed(session)
+            await trio.sleep(0.1)  # the writer closes its connection
+            self.wal_bytes = file.with_name(f"{file.name}-wal").stat().st_size
+        return file
+
+    async def _completed(self, session: Session) -> None:
+        result = await session.wait()
+        if result.status is not SessionStatus.COMPLETED:
+            raise CannotMeasureError(f"the session is {result.status}: {result.failure}")
+
+
 @asynccontextmanager
-async def _o(b):
-    yield []
-GROUP=Group("step_cost","",_o)
+async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
+    ticks, store = Ticks(), bench.folder / "cost"
+    async with open_runtime(store=store, functions={"tick": ticks}, agents="echo") as runtime:
+        with closing(Commits(store / "bare.db")) as commits:
+            lab = Lab(runtime, ticks, commits)
+            yield [_one_step(bench, lab), _parallel(bench, lab), _growth(bench, lab), _pages(lab), _bytes(lab)]
+
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+
+def _one_step(bench: Bench, lab: Lab) -> Case:
+    row = Row("one sequential durable step", "step", "one SQLite commit (WAL, FULL), same disk", "commit", (Times(3),))
+    return Case((row,), partial(_steps, lab), partial(_commits, lab), bench.pick(15, 5))
+
+
+async def _steps(lab: Lab) -> dict[str, float]:
+    await lab.run(flat("tick", STEPS))
+    return {"step": statistics.fmean(lab.ticks.spans())}
+
+
+async def _commits(lab: Lab) -> dict[str, float]:
+    return {"commit": statistics.fmean(await trio.to_thread.run_sync(lab.commits.measure, STEPS))}
+
+
+def _parallel(bench: Bench, lab: Lab) -> Case:
+    width = bench.pick(10_000, 1_000)
+    what = f"one of {width:,} parallel durable iterations, start and end of the session included"
+    row = Row(what, "iteration", "one sequential durable step", "step", (Times(0.25),))
+    return Case((row,), partial(_iterations, lab, width), partial(_steps, lab), bench.pick(5, 3))
+
+
+async def _iterations(lab: Lab, width: int) -> dict[str, float]:
+    return {"iteration": await lab.run(parallel("tick", width)) / width}
+
+
+def _growth(bench: Bench, lab: Lab) -> Case:
+    count = bench.pick(10_000, 1_000)
+    what = f"step {count:,} of a sequential loop (median of the last {EDGE})"
+    row = Row(what, "last", f"step 1 (median of the first {EDGE})", "first", (Times(1.2),))
+    return Case((row,), partial(_edges, lab, count), None, bench.pick(3, 3), warm_ups=0)
+
+
+async def _edges(lab: Lab, count: int) -> dict[str, float]:
+    await lab.run(sequential("tick", count))
+    spans = lab.ticks.spans()
+    return {"first": statistics.median(spans[:EDGE]), "last": statistics.median(spans[-EDGE:])}
+
+
+# --- counts: the same on every machine ---------------------------------------------------------------------------
+
+
+def _pages(lab: Lab) -> Case:
+    row = Row("WAL pages per sequential step", "pages", unit=PAGES, targets=(Within(3),))
+    return Case((row,), partial(_wal_pages, lab), None, repetitions=3, warm_ups=0)
+
+
+async def _wal_pages(lab: Lab) -> dict[str, float]:
+    """What 100 more steps add: fewer pages than SQLite tidies away by itself (1,000)."""
+    await lab.run_watched(flat("tick", 50))
+    before = lab.wal_bytes
+    await lab.run_watched(flat("tick", 150))
+    return {"pages": (lab.wal_bytes - before) / _FRAME / 100}
+
+
+def _bytes(lab: Lab) -> Case:
+    row = Row("database of 1,000 small sequential steps, checkpointed", "bytes", unit=BYTES, targets=(Within(1e6),))
+    return Case((row,), partial(_database_bytes, lab), None, repetitions=1, warm_ups=0)
+
+
+async def _database_bytes(lab: Lab) -> dict[str, float]:
+    file = await lab.run_watched(sequential("tick", 1_000))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return {"bytes": float(file.stat().st_size)}
+
+
+GROUP = Group("step-cost", "The cost of a durable step that does nothing", _open)

@@ -23,7 +23,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 def in_one_line(text: str, limit: int = SHORT) -> str:
     """``text`` in one printable line, cut at ``limit`` characters."""
-    line = printable(" ".join(text.split())) if len(text) <= limit * 4 else printable(" ".join(text[: limit * 4].split()))
+    line = printable(" ".join(text[: limit * 4].split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 

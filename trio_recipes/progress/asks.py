@@ -17,7 +17,7 @@ from attrs import frozen
 from trio_recipes.progress.outcome import Outcome
 
 if TYPE_CHECKING:
-    from trio_recipes.language.model import Recipe, Step
+    from trio_recipes.language.model import Approval, Recipe, Step
     from trio_recipes.progress.frame import Frame
 
 
@@ -90,6 +90,20 @@ class Fan:
 
 
 @frozen(eq=False)
+class Gate:
+    """A person has to agree before the next stage (recipe-language.md section 10).
+
+    Answered with a completed Outcome whose value is the decision, with a failed one of kind ``denied``, or with
+    :data:`~trio_recipes.progress.outcome.PAUSED`.
+    """
+
+    path: str
+    stage: str
+    prompt: str
+    approval: Approval
+
+
+@frozen(eq=False)
 class NeedRecipe:
     """The sub-recipe at ``name``, relative to the file ``origin``: answered with a Recipe, or a failed Outcome."""
 
@@ -107,7 +121,7 @@ class Warn:
 
 
 Scoped: TypeAlias = Pass | Enter
-Ask: TypeAlias = Pass | Enter | Decided | Fan | NeedRecipe | Warn
+Ask: TypeAlias = Pass | Enter | Decided | Fan | Gate | NeedRecipe | Warn
 Answer: TypeAlias = "Outcome | list[Outcome | None] | Recipe | None"
 Walk: TypeAlias = Generator[Ask, Answer, Outcome]
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from trio_recipes.events import (
+    ApprovalDecided,
+    ApprovalRequested,
     AttemptFailed,
     AttemptStarted,
     CancelRequested,
@@ -22,6 +24,7 @@ from trio_recipes.events import (
     ScopeStarted,
     ScopeStatus,
     SessionCreated,
+    SessionStatus,
     Stamped,
     Waiting,
 )
@@ -71,12 +74,29 @@ class Record:
 
 
 @define
+class GateRecord:
+    """A gate that was reached: who is asked what, and what was decided. Times in microseconds since the epoch."""
+
+    asked: ApprovalRequested
+    seq: int
+    asked_at: int
+    decided: ApprovalDecided | None = None
+    decided_at: int | None = None
+
+    @property
+    def expires_at(self) -> int | None:
+        """When the default applies, or None if it waits for ever."""
+        return self.asked_at + int(self.asked.timeout * 1_000_000) if self.asked.timeout > 0 else None
+
+
+@define
 class Progress:
     """What is known of one session.
 
     Args:
         records: by path, in the order in which the scopes first began.
         recipes: frozen recipe texts by key.
+        gates: by the path of their stage, in the order in which they were reached.
         run: the number of the last run; 0 before the first.
         ended: how the last run ended, or None while it runs (or was interrupted).
         cancellations: requests the owner delivered in the last run.
@@ -86,6 +106,7 @@ class Progress:
     created_at: int = 0
     records: dict[str, Record] = field(factory=dict)
     recipes: dict[str, RecipeFrozen] = field(factory=dict)
+    gates: dict[str, GateRecord] = field(factory=dict)
     run: int = 0
     ended: RunEnded | None = None
     ended_at: int | None = None
@@ -106,8 +127,14 @@ class Progress:
 
     def void_below(self, path: str) -> None:
         """Forget what stands below a composite whose attempt failed: the next attempt starts afresh."""
-        for below in [p for p in self.records if p != path and paths.contains(path, p)]:
-            del self.records[below]
+        for known in (self.records, self.gates):
+            for below in [p for p in known if p != path and paths.contains(path, p)]:
+                del known[below]
+
+    @property
+    def open_gates(self) -> list[GateRecord]:
+        """Gates that wait for a person."""
+        return [gate for gate in self.gates.values() if gate.decided is None]
 
     def record(self, path: str) -> Record:
         """The record at ``path``, made if there is none yet."""
@@ -193,13 +220,24 @@ def _finished(progress: Progress, event: ScopeFinished, at: int) -> None:
         record.attempts = 0
 
 
+def _asked(progress: Progress, event: ApprovalRequested, at: int) -> None:
+    progress.gates[event.path] = GateRecord(event, progress.last_seq, at)
+
+
+def _decided(progress: Progress, event: ApprovalDecided, at: int) -> None:
+    gate = progress.gates.get(event.path)
+    if gate is not None and gate.decided is None:
+        gate.decided, gate.decided_at = event, at
+
+
 def _cancel_requested(progress: Progress, event: CancelRequested, _at: int) -> None:
     progress.cancellations.append(event)
 
 
 def _run_ended(progress: Progress, event: RunEnded, at: int) -> None:
     progress.ended, progress.ended_at = event, at
-    _interrupt(progress)
+    if event.status is not SessionStatus.PAUSED:
+        _interrupt(progress)
 
 
 _HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
@@ -211,6 +249,8 @@ _HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
     AttemptStarted: _attempt_started,  # type: ignore[dict-item]
     Output: _output,  # type: ignore[dict-item]
     Waiting: _waiting,  # type: ignore[dict-item]
+    ApprovalRequested: _asked,  # type: ignore[dict-item]
+    ApprovalDecided: _decided,  # type: ignore[dict-item]
     ScopeFinished: _finished,  # type: ignore[dict-item]
     CancelRequested: _cancel_requested,  # type: ignore[dict-item]
     RunEnded: _run_ended,  # type: ignore[dict-item]

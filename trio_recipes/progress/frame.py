@@ -79,6 +79,11 @@ class Frame:
         """Bind ``{{stage.name}}`` and ``{{stage.index}}``."""
         self.variables["stage"] = {"name": name, "index": index}
 
+    def approved(self, decision: Value) -> None:
+        """Bind ``{{_approval}}`` and ``{{_approval_message}}``."""
+        self.variables["_approval"] = decision
+        self.variables["_approval_message"] = decision.get("message", "") if isinstance(decision, dict) else ""
+
     def skip(self, step_id: str) -> None:
         """Note a skipped step in ``_skipped_steps``."""
         before = self.variables.get("_skipped_steps")
@@ -133,5 +138,6 @@ def _start(recipe: Recipe, context: Mapping[str, Value], facts: SessionFacts) ->
         "recipe": {"name": recipe.name, "version": recipe.version, "description": recipe.description},
         "session": {"id": facts.id, "started": facts.started, "project": facts.project},
         "_approval_message": "",
+        "_approval": {"decision": "", "by": "", "via": "", "at": "", "message": ""},
         "_skipped_steps": [],
     }

@@ -18,7 +18,7 @@ from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import Foreach, While
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Answer, Ask, Decided, Fan, Next, Pass, Walk, Warn, answered
-from trio_recipes.progress.outcome import CANCELLED, SKIPPED, Outcome, failed
+from trio_recipes.progress.outcome import CANCELLED, PAUSED, SKIPPED, Outcome, failed
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Step
@@ -207,6 +207,8 @@ class _Parallel:
     def ended(self, index: int, outcome: Outcome) -> Next:
         """Decide what follows; called in the order of ending, so it must not depend on that order."""
         frame = self.frames.pop(index)
+        if outcome.status is ScopeStatus.WAITING:
+            return Next.GO_ON  # a person is asked in this one; the others go on meanwhile
         if not outcome.goes_on:
             return Next.STOP_OTHERS if outcome.failure else Next.START_NO_MORE
         if outcome.ends_block:
@@ -229,8 +231,9 @@ class _Parallel:
         if self.failure or failures:
             return self.failure or failed(self._summary(failures))
         counted = outcomes[: self.upto]
-        if any(o is not None and not o.goes_on for o in counted):  # nothing outvotes a cancellation
-            return CANCELLED
+        stopped = [o for o in counted if o is not None and not o.goes_on]
+        if stopped:  # nothing outvotes a cancellation, not even a person who is being asked
+            return PAUSED if all(o.status is ScopeStatus.WAITING for o in stopped) else CANCELLED
         if any(o is not None and o.ends_block for o in outcomes):
             return Outcome(ScopeStatus.COMPLETED, ends_block=True)
         if None in counted:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from trio_recipes.events import ScopeStatus
+from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import OnError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Outcome:
 GOES_ON = frozenset({ScopeStatus.COMPLETED, ScopeStatus.SKIPPED})
 SKIPPED = Outcome(ScopeStatus.SKIPPED)
 CANCELLED = Outcome(ScopeStatus.CANCELLED)
+PAUSED = Outcome(ScopeStatus.WAITING)
+"""A gate below waits for a person: nothing has ended, and nothing behind it may begin."""
 
 
 def completed(value: Value = None, exit_code: int | None = None) -> Outcome:
@@ -65,4 +68,6 @@ def settle(step: Step, raw: Outcome) -> Outcome:
     """Apply a step's ``on_error`` to how it, or one pass of its loop, ended (recipe-language.md section 8)."""
     if raw.status is not ScopeStatus.FAILED or step.on_error is OnError.FAIL or raw.handled:
         return raw
+    if raw.failure is not None and raw.failure.kind is FailureKind.DENIED:
+        return raw  # a person said no: that is final for the session, and nothing handles it
     return evolve(raw, handled=True, ends_block=step.on_error is OnError.SKIP_REMAINING)

@@ -16,7 +16,8 @@ from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import BashStep, Recipe
 from trio_recipes.language.output import interpret
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Pass, Walk
+from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, NeedRecipe, Pass, Walk
+from trio_recipes.progress.gates import outcome_at
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, settle
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Replay:
             return self.scope(ask)
         if isinstance(ask, Fan):
             return [self._iteration(ask, index) for index in range(ask.count)]
+        if isinstance(ask, Gate):
+            return outcome_at(self.progress, ask)
         if isinstance(ask, NeedRecipe):
             return self.recipe_for(ask) or CANCELLED
         return None

@@ -25,6 +25,7 @@ class Row:
     at: int
     event: str
     body: Mapping[str, Any]
+    path: str = ""
 
 
 @frozen

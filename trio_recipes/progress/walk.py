@@ -14,7 +14,7 @@ from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import AgentStep, BlockStep, Recipe, RecipeStep, Stage, Step
 from trio_recipes.language.template import render_tree
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Ask, Decided, Enter, NeedRecipe, Pass, Walk, answered
+from trio_recipes.progress.asks import Ask, Decided, Enter, Gate, NeedRecipe, Pass, Walk, answered
 from trio_recipes.progress.frame import Frame
 from trio_recipes.progress.loops import walk_loop
 from trio_recipes.progress.outcome import SKIPPED, Outcome, completed, failed, settle
@@ -38,9 +38,26 @@ def _walk_stages(stages: Sequence[Stage], frame: Frame, path: str) -> Walk:
         frame.set_stage(stage.name, index)
         inner = partial(_walk_stage, stage, frame, paths.child(path, stage.name))
         outcome = answered((yield Enter(paths.child(path, stage.name), "stage", inner)))
+        if outcome.goes_on and stage.approval.required:
+            outcome = yield from _pass_gate(stage, frame, paths.child(path, stage.name), outcome)
         if not outcome.goes_on:
             return outcome
     return outcome
+
+
+def _pass_gate(stage: Stage, frame: Frame, path: str, before: Outcome) -> Walk:
+    """Ask a person; the decision is there for what follows (recipe-language.md sections 10 and 12)."""
+    prompt = stage.approval.prompt
+    try:
+        text = prompt.render(frame.variables) if prompt else ""
+    except TemplateError as error:
+        message = f"stage '{stage.name}': approval prompt: {error}"
+        return failed(Failure(FailureKind.TEMPLATE, message, path, retryable=False))
+    outcome = answered((yield Gate(path, stage.name, text, stage.approval)))
+    if not outcome.goes_on:
+        return outcome
+    frame.approved(outcome.value)
+    return before
 
 
 def _walk_stage(stage: Stage, frame: Frame, path: str) -> Walk:

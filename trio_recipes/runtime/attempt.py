@@ -142,11 +142,11 @@ class Attempts:
         except TemplateError as error:
             failure = Failure(FailureKind.TEMPLATE, f"step '{call.step.id}': {error}", retryable=False)
         except BaseExceptionGroup as group:  # of a nursery of the leaf's own
-            error = unwrapped(group)
-            if not isinstance(error, Exception):
-                raise error from None
-            text = f"step '{call.step.id}': {type(error).__name__}: {error}"
-            failure = Failure(FailureKind.INTERNAL, text, cause=type(error).__name__)
+            inner = unwrapped(group)
+            if not isinstance(inner, Exception):
+                raise inner from None
+            text = f"step '{call.step.id}': {type(inner).__name__}: {inner}"
+            failure = Failure(FailureKind.INTERNAL, text, cause=type(inner).__name__)
         except Exception as error:
             text = f"step '{call.step.id}': {type(error).__name__}: {error}"
             failure = Failure(FailureKind.INTERNAL, text, cause=type(error).__name__)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import Factory, define
+
+from trio_recipes.runtime.gates import Gatekeeper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +31,7 @@ class RunContext:
         replay: answers for that.
         recipes: where sub-recipes come from.
         leaves: who performs which kind of leaf.
+        gates: asks people.
         pacer: paces agent steps, if the root recipe asks for that.
     """
 
@@ -40,4 +43,5 @@ class RunContext:
     replay: Replay
     recipes: RecipeSource
     leaves: Mapping[str, LeafRunner]
+    gates: Gatekeeper = Factory(lambda self: Gatekeeper(self.progress, self.log), takes_self=True)
     pacer: Pacer | None = None

@@ -21,12 +21,13 @@ from trio_recipes.events import (
     ScopeStarted,
     ScopeStatus,
     Source,
+    Waiting,
     Warned,
 )
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import RecipeStep
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Next, Pass, Walk
+from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, NeedRecipe, Next, Pass, Walk
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, failed, settle
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
 from trio_recipes.runtime.attempt import Attempts
@@ -65,6 +66,8 @@ class Driver:
             return await self._fan(ask, scope)
         if isinstance(ask, Decided):
             return self._decided(ask)
+        if isinstance(ask, Gate):
+            return await self.run.gates.admit(ask, scope)
         if isinstance(ask, NeedRecipe):
             return self.run.recipes.known(ask) or await self._obtain(ask)
         self.run.log.emit(Warned(path=ask.path, message=ask.message))
@@ -104,6 +107,9 @@ class Driver:
         except trio.Cancelled:
             self._finish(scope, CANCELLED, scope.why_unwound(), ask)
             raise
+        if raw.status is ScopeStatus.WAITING:  # a gate below: nothing has ended
+            self.run.log.emit(Waiting(path=scope.path, what="approval"))
+            return raw
         outcome = _at_edge(ask, scope, raw)
         seq = self._finish(scope, outcome, scope.cancellation, ask, attempts.reply if attempts else None)
         if ask.inner is None:

@@ -81,11 +81,16 @@ class Engine:
         if self.cancellation is not None:
             stopped_at = self.driver.run.tree.stopped_at
             return RunEnded(status=SessionStatus.CANCELLED, cancellation=self.cancellation, current_step=stopped_at)
+        if self.outcome.status is ScopeStatus.WAITING:
+            waiting = self.driver.run.progress.open_gates or [*self.driver.run.progress.gates.values()]
+            return RunEnded(status=SessionStatus.PAUSED, current_step=waiting[0].asked.path)
         if self.outcome.status is not ScopeStatus.FAILED:
             text = "the run stopped without a request or a failure"
             return RunEnded(status=SessionStatus.FAILED, failure=Failure(FailureKind.INTERNAL, text))
         failure = self.outcome.failure
-        return RunEnded(status=SessionStatus.FAILED, failure=failure, current_step=failure.path if failure else None)
+        assert failure is not None
+        status = SessionStatus.DENIED if failure.kind is FailureKind.DENIED else SessionStatus.FAILED
+        return RunEnded(status=status, failure=failure, current_step=failure.path)
 
     # --- requests ------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from trio_recipes.progress.fold import Progress, fold
 from trio_recipes.progress.frame import Frame, SessionFacts, root_frame
 from trio_recipes.progress.path import ROOT
 from trio_recipes.progress.replay import Replay
+from trio_recipes.progress.times import iso
 from trio_recipes.progress.walk import walk_recipe
 from trio_recipes.sessions.recipes import FrozenRecipes
-from trio_recipes.store.codec import from_row, iso
+from trio_recipes.store.codec import from_row
 
 if TYPE_CHECKING:
     from trio_recipes.progress.outcome import Outcome

@@ -37,6 +37,7 @@ async def open_runtime(
     project: str | os.PathLike[str] | None = None,
     durability: str = "power",
     observe: Callable[[str, Stamped], None] | None = None,
+    wait_approval: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Open a runtime, for ``async with``.
 
@@ -50,6 +51,7 @@ async def open_runtime(
         import_functions: allow ``package.module:callable``.
         project: the project's folder; the current one by default.
         durability: ``power``: an fsync per commit; ``process``: survives any crash of the program only.
+        wait_approval: stay up at approval gates and go on by itself, rather than pause.
         observe: called in the loop for each event once it is durable, with the session's id.
 
     Raises:
@@ -75,6 +77,7 @@ async def open_runtime(
                 lock=base.lock,
                 nursery=nursery,
                 observe=observe,
+                stays_at_gates=wait_approval,
             )
             try:
                 yield runtime

@@ -116,7 +116,6 @@ class _Gathering:
 def not_yet(recipe: Recipe) -> list[Problem]:
     """Features of the language that this version loads but does not run (docs/limits.md); refused, never ignored."""
     used = [
-        ("approval gates", any(stage.approval.required for stage in recipe.stages)),
         ("finally", _has_finally(recipe)),
         ("schedule: graph", "graph" in (recipe.schedule, *(stage.schedule for stage in recipe.stages))),
         ("secrets", bool(recipe.secrets)),

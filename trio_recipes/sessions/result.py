@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from trio_recipes.events import Cancellation
     from trio_recipes.failure import Failure
+    from trio_recipes.progress.fold import GateRecord
     from trio_recipes.values import Value
 
 
@@ -36,6 +37,7 @@ class SessionResult:
         cancellation: who asked it to stop, how and why.
         current_step: the path where it stopped.
         still_running: what resisted the stop, by name.
+        gate: the gate it waits at, when paused.
         error: the store's error, if the run could not be recorded to its end.
     """
 
@@ -47,6 +49,7 @@ class SessionResult:
     cancellation: Cancellation | None = None
     current_step: str | None = None
     still_running: tuple[str, ...] = ()
+    gate: GateRecord | None = None
     error: StoreError | None = None
 
     def unwrap(self) -> Mapping[str, Value]:
@@ -66,7 +69,8 @@ class SessionResult:
             immediate = self.cancellation is not None and self.cancellation.level is Level.IMMEDIATE
             raise CancellationRequestedError(self.session_id, immediate, self.current_step)
         if self.status is SessionStatus.PAUSED:
-            raise ApprovalGatePausedError(self.session_id, self.current_step or "", "")
+            asked = self.gate.asked if self.gate else None
+            raise ApprovalGatePausedError(self.session_id, asked.stage if asked else "", asked.prompt if asked else "")
         if self.failure is not None:
             raise StepFailedError(self.session_id, self.failure)
         raise InternalError(f"session {self.session_id} ended as {self.status} without a reason")

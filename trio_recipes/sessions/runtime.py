@@ -20,9 +20,11 @@ from trio_recipes.processes.sweep import kill_marked
 from trio_recipes.processes.trees import ProcessTrees
 from trio_recipes.progress.frame import SessionFacts, root_frame
 from trio_recipes.progress.replay import Replay
+from trio_recipes.progress.times import iso
 from trio_recipes.runtime.context import RunContext
 from trio_recipes.runtime.drive import Driver
 from trio_recipes.runtime.engine import Engine
+from trio_recipes.runtime.gates import Gatekeeper
 from trio_recipes.runtime.limits import Pacer
 from trio_recipes.runtime.scope import ScopeTree
 from trio_recipes.sessions.creation import created_event
@@ -32,7 +34,8 @@ from trio_recipes.steps import named
 from trio_recipes.steps.agent import AgentRunner
 from trio_recipes.steps.bash import BashRunner
 from trio_recipes.steps.function import FunctionRunner
-from trio_recipes.store.codec import cancellation_to_json, iso
+from trio_recipes.store.approvals import decide
+from trio_recipes.store.codec import cancellation_to_json
 from trio_recipes.store.journal import Journal, SessionLog
 from trio_recipes.store.owner import RunnerLock
 from trio_recipes.store.requests import submit
@@ -60,6 +63,7 @@ class Runtime:
         agents: who answers agent steps.
         functions: callables by name.
         import_functions: whether ``package.module:callable`` is allowed (the command line: yes; embedded: no).
+        stays_at_gates: whether sessions wait at approval gates rather than pause there.
         sessions: those of this runtime, by id.
     """
 
@@ -73,6 +77,7 @@ class Runtime:
     _lock: RunnerLock
     _nursery: trio.Nursery
     _observe: Callable[[str, Stamped], None] | None = None
+    stays_at_gates: bool = False
     sessions: dict[str, Session] = field(factory=dict)
     _token: trio.lowlevel.TrioToken = field(factory=trio.lowlevel.current_trio_token)
 
@@ -148,7 +153,7 @@ class Runtime:
         """
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
         session = self.sessions.get(name)
-        if session is not None:
+        if session is not None and session.result is None:
             reply = session.cancel(reason, immediate=immediate, at=at, grace=grace)
             await reply.durable()
             return reply.accepted
@@ -159,6 +164,23 @@ class Runtime:
         body = cancellation_to_json(evolve(asked, request_id=secrets.token_hex(8)))
         ack = await trio.to_thread.run_sync(partial(submit, self.store.file(name), body, escalates=False))
         return ack.accepted
+
+    async def approve(self, session_id: str, stage: str, message: str = "", *, by: str = "", via: str = "api") -> None:
+        """Approve a gate of any session of the store; one that is paused goes on when it is resumed.
+
+        Raises:
+            SessionNotFoundError: if there is no such session.
+            SessionError: if no such gate waits, or it is too late.
+        """
+        await self._decide(session_id, stage, approved=True, by=by, via=via, message=message)
+
+    async def deny(self, session_id: str, stage: str, reason: str = "", *, by: str = "", via: str = "api") -> None:
+        """Deny a gate: that is final for its session. Raises as :meth:`approve` does."""
+        await self._decide(session_id, stage, approved=False, by=by, via=via, message=reason)
+
+    async def _decide(self, session_id: str, stage: str, **decision: Any) -> None:
+        name = await trio.to_thread.run_sync(self.store.resolve, session_id)
+        await trio.to_thread.run_sync(partial(decide, self.store.file(name), stage, **decision))
 
     def cancel_from_thread(self, session_id: str, reason: str = "", *, immediate: bool = False) -> None:
         """Ask a session of this runtime to stop, from any thread."""
@@ -221,6 +243,7 @@ class Runtime:
             replay=Replay(progress, recipes.known),
             recipes=recipes,
             leaves=self._leaves(),
+            gates=Gatekeeper(progress, log, stays=self.stays_at_gates),
             pacer=Pacer.of(rules) if rules else None,
         )
         return Engine(Driver(run), root_frame(recipes.root(), created.context, facts))

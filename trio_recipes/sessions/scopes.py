@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from trio_recipes.errors import UnknownScopeError
-from trio_recipes.language.model import BlockStep, RecipeStep, While
+from trio_recipes.language.model import BlockStep, RecipeStep, Stage, While
 from trio_recipes.language.wording import did_you_mean, listed
 from trio_recipes.progress.fold import fold
 from trio_recipes.sessions.recipes import FrozenRecipes, locate
@@ -16,7 +16,7 @@ from trio_recipes.store.codec import from_row
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_recipes.language.model import Recipe, Stage, Step
+    from trio_recipes.language.model import Recipe, Step
     from trio_recipes.store.sqlite import SqliteStore
 
 
@@ -64,10 +64,9 @@ class _Search:
             key = locate(found.recipe.source, recipe.file, self.recipes.project)
             called = self.recipes.parse(key)
             self.descend(_of_recipe(called), rest, called)
-        elif isinstance(found, BlockStep):
-            self.descend({step.id: step for step in found.body}, rest, recipe)
-        elif hasattr(found, "steps"):
-            self.descend({step.id: step for step in found.steps}, rest, recipe)
+        elif isinstance(found, (BlockStep, Stage)):
+            steps = found.steps if isinstance(found, Stage) else found.body
+            self.descend({step.id: step for step in steps}, rest, recipe)
         else:
             raise UnknownScopeError(f"{self._wrong(rest[0])}: nothing stands below a {found.kind} step")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,25 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from trio_recipes.errors import StoreError
-from trio_recipes.events import Cancellation, Level, RequestAnswered, RunEnded, SessionStatus, Source, Stamped
+from trio_recipes.events import (
+    ApprovalDecided,
+    Cancellation,
+    Level,
+    RequestAnswered,
+    RunEnded,
+    SessionStatus,
+    Source,
+    Stamped,
+)
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.frame import ENGINE_KEYS
-from trio_recipes.progress.tables import APPLIED, NO_SUCH_SCOPE, TOO_LATE, Effect, judge
+from trio_recipes.progress.tables import APPLIED, TOO_LATE, Effect, judge
 from trio_recipes.runtime.scope import concurrent
+from trio_recipes.sessions.ending import Conclusion
 from trio_recipes.sessions.result import SessionResult
 from trio_recipes.sessions.wake import listen
-from trio_recipes.store.codec import cancellation_from_json, from_row
-from trio_recipes.store.requests import delivered
+from trio_recipes.store.codec import cancellation_from_json, cancellation_to_json, decision_from_json, from_row
+from trio_recipes.store.requests import delivered, submit
 from trio_recipes.store.session_file import RequestRow, now
 
 if TYPE_CHECKING:
@@ -127,13 +138,29 @@ class Session:
         if at and self._has_ended(at):
             return CancelReply(False, Level.NONE, f"too late: {at} has ended")
         asked = Level.IMMEDIATE if immediate else Level.GRACEFUL
+        if self.status is SessionStatus.PAUSED and self._done.is_set():
+            return self._cancel_paused(self._cancellation(asked, reason, source, requester, request_id, at, grace))
         verdict = judge(self.status, self.engine.level_at(at), asked, escalates=escalates and grace is None)
         if not verdict.accepted:
             return CancelReply(False, verdict.level, _MESSAGES[verdict.effect])
         if verdict.effect is Effect.JOIN and grace is None:
             return CancelReply(True, verdict.level, _MESSAGES[verdict.effect])
-        cancellation = Cancellation(
-            level=verdict.level,
+        cancellation = self._cancellation(verdict.level, reason, source, requester, request_id, at, grace)
+        seq = self._deliver(cancellation, escalates=verdict.level > asked, forced=verdict.effect is Effect.FORCE)
+        return CancelReply(True, verdict.level, _MESSAGES[verdict.effect], partial(self.log.durable, seq))
+
+    def _cancellation(
+        self,
+        level: Level,
+        reason: str,
+        source: Source,
+        requester: str,
+        request_id: str,
+        at: str,
+        grace: float | None,
+    ) -> Cancellation:
+        return Cancellation(
+            level=level,
             source=source,
             requester=requester or f"pid {os.getpid()}",
             reason=reason[:512],
@@ -142,8 +169,12 @@ class Session:
             at=at,
             grace=grace,
         )
-        seq = self._deliver(cancellation, escalates=verdict.level > asked, forced=verdict.effect is Effect.FORCE)
-        return CancelReply(True, verdict.level, _MESSAGES[verdict.effect], partial(self.log.durable, seq))
+
+    def _cancel_paused(self, cancellation: Cancellation) -> CancelReply:
+        """Nobody runs a paused session: its cancellation is a request to the store, like anybody's."""
+        asked = evolve(cancellation, request_id=cancellation.request_id or secrets.token_hex(8))
+        durable = self.journal.begin(partial(submit, self.log.file, cancellation_to_json(asked), escalates=False))
+        return CancelReply(True, cancellation.level, "the paused session is being cancelled", durable)
 
     def _has_ended(self, at: str) -> bool:
         tree = self.engine.driver.run.tree
@@ -155,26 +186,27 @@ class Session:
         return self.engine.deliver(cancellation, escalates=escalates, forced=forced)
 
     def take_requests(self, rows: list[RequestRow]) -> None:
-        """Deliver requests that other processes have made durable."""
+        """Deliver requests and decisions that other processes have made durable."""
         for row in rows:
-            body, escalates, forced = delivered(row)
-            cancellation = cancellation_from_json(body)
-            if self._done.is_set() or row.id in self._taken:
-                continue
-            self._taken.add(row.id)
-            if cancellation.at and self._has_ended(cancellation.at):
-                self.log.emit(RequestAnswered(path=cancellation.at, request_id=row.id, answer=TOO_LATE))
-            else:
-                self._deliver(cancellation, escalates=escalates, forced=forced)
+            if not self._done.is_set() and row.id not in self._taken:
+                self._taken.add(row.id)
+                self._take(row)
 
-    def _answer(self, ended: RunEnded, row: RequestRow) -> str:
-        """What a request is told when the run ends (decisions.md, "Requests")."""
-        at = str(row.body.get("at", ""))
-        if not at:
-            return APPLIED if ended.status is SessionStatus.CANCELLED else TOO_LATE
-        if at in self.engine.driver.run.tree.held:
-            return NO_SUCH_SCOPE
-        return APPLIED if row.id in self._taken else TOO_LATE
+    def _take(self, row: RequestRow) -> None:
+        if row.is_decision:
+            self.decide(decision_from_json(row.body))
+            self.log.emit(RequestAnswered(path=row.body["path"], request_id=row.id, answer=APPLIED))
+            return
+        body, escalates, forced = delivered(row)
+        cancellation = cancellation_from_json(body)
+        if cancellation.at and self._has_ended(cancellation.at):
+            self.log.emit(RequestAnswered(path=cancellation.at, request_id=row.id, answer=TOO_LATE))
+        else:
+            self._deliver(cancellation, escalates=escalates, forced=forced)
+
+    def decide(self, decision: ApprovalDecided) -> bool:
+        """Let a decision on a gate take effect; False if the gate is decided already, or was never reached."""
+        return self.engine.driver.run.gates.decide(decision)
 
     # --- waiting for it ------------------------------------------------------------------------------------------
 
@@ -239,10 +271,16 @@ class Session:
             with trio.move_on_after(_END_SECONDS, shield=True):
                 still = (*self.engine.driver.run.tree.resisting, *await self._leave_nothing())
                 ended = evolve(ended, still_running=still)
-            await self.log.end(ended, partial(self._answer, ended))  # one transaction, shielded by itself
+            conclusion = self._conclusion(ended)
+            await self.log.end(conclusion.events, conclusion.answer)  # one transaction, shielded by itself
+            ended = conclusion.ended
         except StoreError as failure:
             error, ended = failure, RunEnded(status=SessionStatus.INTERRUPTED)
         self._result = self._as_result(ended, error)
+
+    def _conclusion(self, ended: RunEnded) -> Conclusion:
+        run = self.engine.driver.run
+        return Conclusion(ended, run.progress.gates, run.tree.held, frozenset(self._taken))
 
     async def _leave_nothing(self) -> tuple[str, ...]:
         """Stop what steps left running in the background; returns what resisted."""
@@ -265,6 +303,7 @@ class Session:
             cancellation=ended.cancellation,
             current_step=ended.current_step,
             still_running=ended.still_running,
+            gate=self.engine.driver.run.progress.gates.get(ended.current_step or ""),
             error=error or self.log.failure,
         )
 

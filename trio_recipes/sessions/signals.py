@@ -69,6 +69,7 @@ class Ladder:
             self.given_up.set()
         if self._session is None:
             self.startup.cancel(reason=f"{_NAMES[received]} before the session began")
+            self.tell("stopping before anything has begun")
         else:
             self._climb(self._session, len(self.received), received)
 
@@ -80,21 +81,18 @@ class Ladder:
 
     def _climb(self, session: Session, rung: int, received: signal.Signals) -> None:
         name = _NAMES[received]
-        if rung > 1:
-            session.cancel(f"{name}, again", immediate=True, source=Source.SIGNAL, requester=name)
-        else:
-            grace = None if received is signal.SIGINT else self.grace
-            session.cancel(name, grace=grace, source=Source.SIGNAL, requester=name)
-        self.tell(self._explain(rung, received))
+        grace = None if rung > 1 or received is signal.SIGINT else self.grace
+        reply = session.cancel(immediate=rung > 1, grace=grace, source=Source.SIGNAL, requester=name)
+        self.tell(self._explain(rung, name, grace) if reply.accepted else reply.message)
 
-    def _explain(self, rung: int, received: signal.Signals) -> str:
-        if rung == 1 and received is signal.SIGINT:
-            return "finishing the steps in hand; Ctrl+C again to stop now"
-        if rung == 1:
-            return f"{_NAMES[received]}: finishing the steps in hand, for at most {self.grace:g} s"
+    def _explain(self, rung: int, name: str, grace: float | None) -> str:
+        if rung > 2:
+            return "cutting clean-up short"
         if rung == 2:
             return "stopping now; once more to cut clean-up short"
-        return "cutting clean-up short"
+        if grace is None:
+            return "finishing the steps in hand; Ctrl+C again to stop now"
+        return f"{name}: finishing the steps in hand, for at most {grace:g} s"
 
     async def _give_up(self) -> None:
         await trio.sleep(GIVE_UP_SECONDS)

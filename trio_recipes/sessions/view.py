@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from trio_recipes.events import CancellationStatus, Level, ScopeStatus, SessionStatus
+from trio_recipes.progress.times import iso
 from trio_recipes.sessions.session import public_context
-from trio_recipes.store.codec import cancellation_from_json, iso
+from trio_recipes.store.codec import cancellation_from_json
 
 if TYPE_CHECKING:
     from trio_recipes.events import Cancellation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,8 +11,9 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from trio_recipes.errors import StoreTooNewError
-from trio_recipes.events import KINDS, VERSION, Cancellation, Event, Level, Stamped
+from trio_recipes.events import KINDS, VERSION, ApprovalDecided, Cancellation, Event, Level, Stamped
 from trio_recipes.failure import Failure
+from trio_recipes.progress.times import iso
 
 if TYPE_CHECKING:
     from trio_recipes.store.session_file import EventRow
@@ -92,11 +92,6 @@ def to_public(stamped: Stamped, session_id: str) -> dict[str, Any]:
     return head | {name: value for name, value in body.items() if name not in head}
 
 
-def iso(at: int) -> str:
-    """Microseconds since the epoch as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(at / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def cancellation_from_json(body: Mapping[str, Any]) -> Cancellation:
     """A request's JSON as the class; what other doors wrote is read leniently."""
     return _converter.structure(body, Cancellation)
@@ -106,3 +101,14 @@ def cancellation_to_json(cancellation: Cancellation) -> dict[str, Any]:
     """A cancellation as a request's JSON."""
     body: dict[str, Any] = _converter.unstructure(cancellation)
     return body
+
+
+def decision_from_json(body: Mapping[str, Any]) -> ApprovalDecided:
+    """A decision's JSON, with its ``path``, as the event."""
+    return ApprovalDecided(
+        path=body["path"],
+        approved=body["approved"],
+        by=body.get("by", ""),
+        via=body.get("via", ""),
+        message=body.get("message", ""),
+    )

@@ -16,7 +16,7 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,12 +25,13 @@ import trio
 from attrs import define, field, frozen
 
 from trio_recipes.errors import StoreError, StoreWriteError
-from trio_recipes.events import RunEnded, Stamped
+from trio_recipes.events import Stamped
 from trio_recipes.store.codec import to_row
 from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
 
 if TYPE_CHECKING:
     from trio_recipes.events import Event
+    from trio_recipes.store.session_file import EventRow
 
 T = TypeVar("T")
 
@@ -119,12 +120,18 @@ class SessionLog:
             self._urgent = True
             self._journal.put_now(self)
 
-    async def end(self, event: RunEnded, answer: Callable[[RequestRow], str]) -> None:
-        """Commit everything and the run's terminal event, answer all requests, and give the session up."""
-        self._seq += 1
+    async def end(
+        self, conclude: Callable[[list[RequestRow]], Sequence[Event]], answer: Callable[[RequestRow], str]
+    ) -> None:
+        """Commit everything and the run's last events, answer all requests, and give the session up.
+
+        Args:
+            conclude: given the requests that are open, says the last events, ``run_ended`` at their end; it is called
+                within the transaction, in the writer's thread.
+            answer: what each open request is told.
+        """
         self._ending = True
-        last = Stamped(self._seq, self.run, now(), event)
-        await self._journal.call(lambda: self._commit_end(last, answer))
+        await self._journal.call(lambda: self._commit_end(conclude, answer))
 
     def poke(self) -> None:
         """Have the writer look for requests now."""
@@ -161,18 +168,28 @@ class SessionLog:
             batch.append(self._pending.popleft())
         return batch
 
-    def _commit_end(self, last: Stamped, answer: Callable[[RequestRow], str]) -> None:
+    def _commit_end(
+        self, conclude: Callable[[list[RequestRow]], Sequence[Event]], answer: Callable[[RequestRow], str]
+    ) -> None:
         if self._broken:
             raise self._broken
-        batch = [*self._take(), last]
+        batch = self._take()
+
+        def rows(requests: list[RequestRow]) -> list[EventRow]:
+            for event in conclude(requests):
+                self._seq += 1
+                batch.append(Stamped(self._seq, self.run, now(), event))
+            return [to_row(stamped) for stamped in batch]
+
         try:
-            self.file.end(self.connection, self.claim, [to_row(stamped) for stamped in batch], answer)
+            self.file.end(self.connection, self.claim, rows, answer)
         except Exception as error:
             raise self._break(error) from error.__cause__  # others may wait for events of this batch
-        self._journal.in_loop(self._committed, _Batch(last.seq, batch))
+        self._journal.in_loop(self._committed, _Batch(self._seq, batch))
 
     def close(self) -> None:
         """Close the connection; a lazy commit that is still due finds nothing to do."""
+        self.commit()
         self._broken = self._broken or StoreWriteError(f"session {self.file.session_id}: its log was closed")
         self.connection.close()
 
@@ -250,6 +267,7 @@ class Journal:
         self._queue.put(None)
         with trio.move_on_after(10, shield=True):
             await self._ended.wait()
+        self._thread = None
 
     def put(self, job: Callable[[], Any]) -> None:
         """Have a job done in the writer's thread."""
@@ -281,17 +299,29 @@ class Journal:
         """Do a job in the writer's thread and wait for its result, whatever is cancelled meanwhile.
 
         Bounded by SQLite's busy time-out (5 s) and the disk: a job is one transaction.
+
+        Raises:
+            StoreError: if the journal is closed.
         """
+        return await self.begin(job)()
+
+    def begin(self, job: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+        """Have a job done in the writer's thread, and return what waits for its result. Raises as :meth:`call`."""
+        if self._thread is None:
+            raise StoreError("this runtime is closed: reach the session through SessionManager or a new runtime")
         done, box = trio.Event(), _Box()
 
         def work() -> None:
             box.run(job)
             self.in_loop(done.set)
 
+        async def result() -> T:
+            with trio.CancelScope(shield=True):  # a transaction that is under way can't be left
+                await done.wait()
+            found: T = box.unwrap()
+            return found
+
         self._queue.put(work)
-        with trio.CancelScope(shield=True):  # noqa: ASYNC102  a transaction that is under way can't be left
-            await done.wait()
-        result: T = box.unwrap()
         return result
 
     def in_loop(self, function: Callable[..., Any], *args: Any) -> None:

@@ -18,7 +18,7 @@ from trio_recipes.events import (
 )
 from trio_recipes.progress.fold import Progress, fold
 from trio_recipes.progress.tables import APPLIED, FINISHED
-from trio_recipes.store.codec import from_row, to_row
+from trio_recipes.store.codec import decision_from_json, from_row, to_row
 from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def _begin(file: SessionFile, connection: sqlite3.Connection, lock: RunnerLock, 
     claim, standing = file.take(connection, lock.runner_id, about, _refuse_finished(file.session_id))
     run = standing.run + 1
     if standing.status is not SessionStatus.CREATED:  # what was asked of the run that ended has had its effect
+        decisions = [decision_from_json(row.body) for row in file.unanswered(connection) if row.is_decision]
+        _append(connection, file, decisions, run - 1)
         file.answer_all(connection, lambda _row: APPLIED)
         if standing.cancelled:
             _append(connection, file, [CancellationCleared()], run - 1)

@@ -40,7 +40,7 @@ _APPLICATION_ID = 0x7472_6563  # "trec"
 _BUSY_SECONDS = 5.0
 _LIFECYCLE = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
 
-_LIFE = f"SELECT seq, at, event, body FROM events INDEXED BY lifecycle WHERE event IN ({_LIFECYCLE}) ORDER BY seq"  # noqa: S608
+_LIFE = f"SELECT seq, at, event, body, path FROM events INDEXED BY lifecycle WHERE event IN ({_LIFECYCLE}) ORDER BY seq"  # noqa: S608
 
 _SCHEMA = f"""
 CREATE TABLE events (
@@ -74,11 +74,20 @@ class Claim:
 
 @frozen
 class RequestRow:
-    """A request to stop, as it was made. ``body`` is the JSON of a :class:`~trio_recipes.events.Cancellation`."""
+    """A request, as it was made.
+
+    ``body`` is the JSON of a :class:`~trio_recipes.events.Cancellation`, or of a decision on a gate: an
+    :class:`~trio_recipes.events.ApprovalDecided` with its ``path``.
+    """
 
     number: int
     id: str
     body: dict[str, Any]
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether it decides on a gate rather than asking to stop."""
+        return "approved" in self.body
 
 
 @define(eq=False)
@@ -211,14 +220,19 @@ class SessionFile:
         Raises:
             SessionNotFoundError: if its first event has not been committed: its creator is at work, or died.
         """
-        rows = [Row(seq, at, event, json.loads(body)) for seq, at, event, body in connection.execute(_LIFE)]
+        rows = self.lifecycle(connection)
         if not rows:
             raise SessionNotFoundError(f"session {self.session_id} is only just being created")
         delivered = {row.body["cancellation"].get("request_id") for row in rows if row.event == "cancel_requested"}
-        pending = [r.body for r in self.unanswered(connection) if r.id not in delivered]
+        pending = [r.body for r in self.unanswered(connection) if r.id not in delivered and not r.is_decision]
         runner = self.owner(connection)[1]
         alive = runner is not None and is_alive(self.layout, runner)
         return standing_of(rows, pending, owned=runner is not None, alive=alive)
+
+    def lifecycle(self, connection: sqlite3.Connection) -> list[Row]:
+        """The few events from which a session's standing is derived, in order."""
+        found = connection.execute(_LIFE)
+        return [Row(seq, at, event, json.loads(body), path) for seq, at, event, body, path in found]
 
     def owner(self, connection: sqlite3.Connection) -> tuple[int, str | None, dict[str, Any]]:
         """Epoch, runner (None if nobody) and the runner's description."""
@@ -246,10 +260,14 @@ class SessionFile:
         found: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
         return found
 
-    def knows(self, connection: sqlite3.Connection, path: str) -> bool:
-        """Whether anything has happened at ``path``."""
-        found = connection.execute("SELECT 1 FROM events WHERE path = ? LIMIT 1", (path,)).fetchone()
-        return found is not None
+    def is_over(self, connection: sqlite3.Connection, path: str) -> bool | None:
+        """Whether the scope at ``path`` has ended; None if it has not begun."""
+        query = (
+            "SELECT event = 'scope_finished' FROM events"
+            " WHERE path = ? AND event IN ('scope_started', 'scope_finished') ORDER BY seq DESC LIMIT 1"
+        )
+        found = connection.execute(query, (path,)).fetchone()
+        return None if found is None else bool(found[0])
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -268,13 +286,21 @@ class SessionFile:
         self,
         connection: sqlite3.Connection,
         claim: Claim,
-        rows: Sequence[EventRow],
+        conclude: Callable[[list[RequestRow]], Sequence[EventRow]],
         answer: Callable[[RequestRow], str],
     ) -> None:
-        """Commit a run's last events, answer every request that is open, and give the session up: one transaction."""
+        """Commit a run's last events, answer every request that is open, and give the session up: one transaction.
+
+        Args:
+            connection: for writing.
+            claim: must still hold.
+            conclude: is given the requests that are open, and says the last events: a request that was acknowledged
+                an instant ago still counts for how a run ends.
+            answer: what a request is told.
+        """
         with self.transaction(connection):
             self._check_claim(connection, claim)
-            _insert(connection, rows)
+            _insert(connection, conclude(self.unanswered(connection)))
             self.answer_all(connection, answer)
             connection.execute("UPDATE owner SET runner = NULL")
 
@@ -305,10 +331,12 @@ class SessionFile:
         connection.execute("UPDATE owner SET epoch = epoch + 1, runner = ?, body = ?", (runner, json.dumps(about)))
         return Claim(runner, epoch + 1), standing
 
-    def append_unowned(self, connection: sqlite3.Connection, event: str, body: dict[str, Any], run: int) -> None:
+    def append_unowned(
+        self, connection: sqlite3.Connection, event: str, body: dict[str, Any], run: int, path: str = ""
+    ) -> None:
         """Append one administrative event, within a transaction in which nobody alive owns the session."""
         seq = self.last_seq(connection) + 1
-        _insert(connection, [(seq, run, now(), event, "", json.dumps(body), None)])
+        _insert(connection, [(seq, run, now(), event, path, json.dumps(body), None)])
         connection.execute("UPDATE owner SET epoch = epoch + 1, runner = NULL")
 
     def _check_claim(self, connection: sqlite3.Connection, claim: Claim) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import time
 from typing import TYPE_CHECKING, Any
 
-from trio_recipes.errors import SessionError
+from trio_recipes.errors import UnknownScopeError
 from trio_recipes.events import Level, SessionStatus
 from trio_recipes.frontends.cli.exits import OK, TOO_LATE
+from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.frontends.cli.parsing import seconds
 from trio_recipes.frontends.printable import duration, printable
 from trio_recipes.progress.path import is_valid
 from trio_recipes.progress.tables import Effect
@@ -19,71 +22,61 @@ from trio_recipes.store.session_file import now
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from trio_recipes.progress.standing import Standing
     from trio_recipes.store.session_file import SessionFile
     from trio_recipes.store.sqlite import SqliteStore
 
 POLL_SECONDS = 0.02
 _LIVE = (SessionStatus.RUNNING, SessionStatus.CANCELLING, SessionStatus.QUEUED)
 _ANSWERS = {
-    "applied": "done",
-    "too_late": "it came too late: nothing was left to stop",
-    "already_cancelled": "it was cancelled already",
-    "no_such_scope": "the run never came to that part",
+    "too_late": ": the request came too late, nothing was left to stop",
+    "already_cancelled": ": it was cancelled already",
+    "no_such_scope": ": the run never came to that part",
 }
 
 
 def add_options(parser: ArgumentParser) -> None:
     """The options of ``cancel``."""
     parser.add_argument("session", metavar="SESSION", help="an id, its first letters, or @last")
-    parser.add_argument("--immediate", action="store_true", help="stop what is in flight too; again: cut clean-up short")
+    parser.add_argument("--immediate", action="store_true", help="what is in flight too; again: cut clean-up short")
     parser.add_argument("--at", metavar="PATH", default="", help="stop this part only, such as audit/scan[3]")
     parser.add_argument("--grace", metavar="SECONDS", type=seconds, help="immediate after so many seconds")
     parser.add_argument("--reason", metavar="TEXT", default="", help="why, for those who look later")
     parser.add_argument("--wait", action="store_true", help="return once it has stopped")
 
 
-def seconds(text: str) -> float:
-    """A number of seconds, not negative."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError
-    return value
-
-
 def main(options: Namespace) -> int:
     """Make the request durable, say what follows, and wait if asked to."""
     store = open_store(options.store, create=False)
-    session_id = store.resolve(options.session)
+    file = store.file(store.resolve(options.session))
     if options.at:
-        _check_path(store, session_id, options.at)
-    file = store.file(session_id)
+        _check_path(store, file, options.at)
     ack = submit(file, _request(options), escalates=True)
-    print(_message(session_id, ack, options))
+    STDOUT.line(_message(file.session_id, ack, options))
     if not ack.accepted:
         return OK if ack.effect is Effect.ALREADY else TOO_LATE
-    return _wait(store, file, ack) if options.wait else OK
+    return _wait(file, ack, options.at) if options.wait else OK
 
 
-def _check_path(store: SqliteStore, session_id: str, path: str) -> None:
+def _check_path(store: SqliteStore, file: SessionFile, path: str) -> None:
     if not is_valid(path):
-        raise SessionError(f"--at {path!r}: no path; paths look like audit/scan[3]/report, and `show` lists them")
-    if not _has_begun(store.file(session_id), path):
+        raise UnknownScopeError(f"--at {path!r}: no path; paths look like audit/scan[3]/report, and `show` lists them")
+    if _is_over(file, path) is None:
         from trio_recipes.sessions.scopes import check_scope  # noqa: PLC0415  reads the recipe: rarely needed
 
-        check_scope(store, session_id, path)
+        check_scope(store, file.session_id, path)
 
 
-def _has_begun(file: SessionFile, path: str) -> bool:
+def _is_over(file: SessionFile, path: str) -> bool | None:
     with file.reading() as connection:
-        return file.knows(connection, path)
+        return file.is_over(connection, path)
 
 
 def _request(options: Namespace) -> dict[str, Any]:
-    user = os.environ.get("USER") or f"user {os.getuid()}"
     return {
         "level": int(Level.IMMEDIATE if options.immediate else Level.GRACEFUL),
         "source": "user",
-        "requester": f"{user}, cancel command (pid {os.getpid()})",
+        "requester": f"{_user()} (cancel command, pid {os.getpid()})",
         "reason": options.reason[:512],
         "requested_at": now(),
         "request_id": os.urandom(8).hex(),
@@ -92,48 +85,62 @@ def _request(options: Namespace) -> dict[str, Any]:
     }
 
 
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container, often
+        return f"user {os.getuid()}"
+
+
 # --- what people read --------------------------------------------------------------------------------------------
 
 
 def _message(session_id: str, ack: Ack, options: Namespace) -> str:
     what = f"{printable(options.at)} of {session_id}" if options.at else session_id
-    if ack.effect is Effect.ALREADY:
-        return f"{what} is cancelled already; go on with: trio-recipes resume {session_id}"
+    go_on = f"go on with: trio-recipes resume {session_id}"
     if ack.effect is Effect.TOO_LATE:
-        return f"too late: {session_id} is {ack.status}"
-    return f"{what}: {_follows(ack, options)}{_how_to_go_on(session_id, ack, options)}"
+        return f"too late: {session_id} is {ack.status} already"
+    if ack.effect is Effect.ALREADY:
+        return f"{what} is cancelled already; {go_on}"
+    return f"{what}: {_follows(ack, options)}" + ("" if options.at else f"\n{go_on}")
 
 
 def _follows(ack: Ack, options: Namespace) -> str:
+    """What happens next."""
     if ack.status is SessionStatus.CANCELLED:
-        return "cancelled (nothing of it was running)"
+        return "cancelled; nothing of it was running"
+    if ack.status is SessionStatus.CREATED:
+        return "it has not begun; when it does, it stops before its first step"
     if ack.effect is Effect.FORCE:
         return "stopping without further grace"
     if ack.level is Level.IMMEDIATE:
-        return "stopping now: what is in flight is stopped too"
-    grace = f", stopped after {options.grace:g} s" if options.grace is not None else ""
-    return f"stopping gracefully: steps in hand are finished{grace}, nothing new starts (again: stop now)"
-
-
-def _how_to_go_on(session_id: str, ack: Ack, options: Namespace) -> str:
-    return "" if options.at else f"\ngo on with: trio-recipes resume {session_id}"
+        return "stopping now, what is in flight too"
+    limit = f" for at most {options.grace:g} s" if options.grace is not None else ""
+    return f"stopping: steps in hand are finished{limit}, nothing new is started; cancel again to stop now"
 
 
 # --- --wait ------------------------------------------------------------------------------------------------------
 
 
-def _wait(store: SqliteStore, file: SessionFile, ack: Ack) -> int:
+def _wait(file: SessionFile, ack: Ack, path: str) -> int:
+    """Wait until the session, or the part of it, has stopped; say what became of the request."""
     began = time.monotonic()
-    standing = store.standing(file.session_id)
-    while standing.status in _LIVE:
+    while (standing := _standing(file)).status in _LIVE and not (path and _is_over(file, path)):
         time.sleep(POLL_SECONDS)
-        standing = store.standing(file.session_id)
-    where = (standing.ended or {}).get("current_step")
-    place = f" at {printable(where)}" if where else ""
-    print(f"{file.session_id} is {standing.status}{place} after {duration(time.monotonic() - began)}{_answer(file, ack)}")
-    return TOO_LATE if ack.number and answer_of(file, ack.number) == "too_late" else OK
-
-
-def _answer(file: SessionFile, ack: Ack) -> str:
+    took = f"after {duration(time.monotonic() - began)}"
     answer = answer_of(file, ack.number) if ack.number else None
-    return f": {_ANSWERS.get(answer, answer)}" if answer and answer != "applied" else ""
+    if path and standing.status in _LIVE:
+        STDOUT.line(f"{printable(path)} has stopped {took}; the session goes on")
+    else:
+        STDOUT.line(f"{file.session_id} is {standing.status}{_where(standing)} {took}{_ANSWERS.get(answer or '', '')}")
+    return TOO_LATE if answer == "too_late" else OK
+
+
+def _standing(file: SessionFile) -> Standing:
+    with file.reading() as connection:
+        return file.standing(connection)
+
+
+def _where(standing: Standing) -> str:
+    step = (standing.ended or {}).get("current_step")
+    return f" at {printable(step)}" if step else ""

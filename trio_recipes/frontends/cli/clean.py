@@ -43,7 +43,8 @@ def main(options: Namespace) -> int:
     store = open_store(options.store, create=False)
     limit = time.time_ns() // 1000 - options.older_than * _DAY
     deleted = 0
-    for session_id, standing in list(store.standings()):
+    for session_id, standing in store.standings():
+        # Asked and deleted one by one: a session that was resumed meanwhile is looked at as it stands now.
         if not isinstance(standing, StoreError) and _is_old(standing, options.status, limit):
             store.delete(session_id)
             deleted += 1

@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 from attrs import define, field
 
 from trio_recipes.errors import RecipesError
 from trio_recipes.events import SessionStatus
+from trio_recipes.frontends.cli.detach import hand_over
 from trio_recipes.frontends.cli.ending import as_json, as_text
-from trio_recipes.frontends.cli.exits import BY_SIGINT, BY_SIGTERM, code_of
+from trio_recipes.frontends.cli.exits import BY_SIGINT, BY_SIGTERM, code_of, leave
+from trio_recipes.frontends.cli.following import print_new, teller_for
 from trio_recipes.frontends.cli.outlet import STDERR, STDOUT
-from trio_recipes.frontends.cli.telling import HumanTeller, JsonTeller, json_line
+from trio_recipes.frontends.cli.telling import json_line
+from trio_recipes.frontends.printable import printable
 from trio_recipes.processes.platform import become_subreaper
 from trio_recipes.sessions.opening import open_runtime
-from trio_recipes.sessions.signals import GRACE_SECONDS, Ladder, handled_signals
+from trio_recipes.sessions.signals import Ladder, handled_signals
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from trio_recipes.frontends.cli.telling import Teller
     from trio_recipes.sessions.result import SessionResult
     from trio_recipes.sessions.runtime import Runtime
     from trio_recipes.sessions.session import Session
 
 READER_SECONDS = 30.0
-"""How long what is left to print may take once the run has ended; it is all in the store."""
-READER_SECONDS_AFTER_SIGNAL = 2.0
+"""How long whoever reads our output may take once the run has ended; all of it is in the store."""
+READER_SECONDS_AFTER_SIGNAL = 1.0
+_PRINT_SECONDS = 0.02
 
-Begin = Callable[["Runtime"], Awaitable["Session"]]
+Begin: TypeAlias = Callable[["Runtime"], Awaitable["Session"]]
 
 
 def execute(begin: Begin, options: Namespace) -> int:
@@ -43,12 +45,13 @@ def execute(begin: Begin, options: Namespace) -> int:
         RecipesError: if it can't begin; nothing ran then.
     """
     become_subreaper()
-    return trio.run(_Execution(begin, options).run)
+    execution = _Execution(begin, options)
+    return trio.run(execution.run)
 
 
 @define(eq=False)
 class _Execution:
-    """One session on the command line."""
+    """One run on the command line. Errors are kept rather than raised: nurseries would wrap them."""
 
     begin: Begin
     options: Namespace
@@ -59,19 +62,18 @@ class _Execution:
     async def run(self) -> int:
         with trio.open_signal_receiver(*handled_signals()) as signals:
             async with trio.open_nursery() as nursery:
-                grace = self.options.grace
-                self.ladder = Ladder(GRACE_SECONDS if grace is None else grace, partial(_tell, nursery))
+                self.ladder.tell = partial(_tell, nursery)
+                if self.options.grace is not None:
+                    self.ladder.grace = self.options.grace
                 nursery.start_soon(self.ladder.listen, signals)
-                nursery.start_soon(self._last_resort)
-                with self.ladder.startup:
-                    await self._run_session()
+                nursery.start_soon(self._leave_at_last)
+                await self._run_session()
                 nursery.cancel_scope.cancel(reason="the session has ended")
         if self._error is not None:
             raise self._error
         return self._code()
 
     async def _run_session(self) -> None:
-        """Errors are kept rather than raised: nurseries would wrap them."""
         options = self.options
         try:
             async with open_runtime(
@@ -83,15 +85,16 @@ class _Execution:
             ) as runtime:
                 await self._follow(runtime)
         except RecipesError as error:
-            self._error = self._error or error
+            self._error = error
 
     async def _follow(self, runtime: Runtime) -> None:
-        try:
+        session = None
+        with self.ladder.startup:  # a signal ends it; a session that there is all the same takes note of the signal
             session = await self.begin(runtime)
-        except RecipesError as error:
-            self._error = error
+        if session is None:
             return
         self.ladder.attach(session)
+        hand_over(session, self.options.detached_to)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._print, session)
             self._result = await session.wait()
@@ -101,42 +104,49 @@ class _Execution:
     # --- printing ------------------------------------------------------------------------------------------------
 
     async def _print(self, session: Session) -> None:
-        teller = self._teller(session.id)
-        await STDOUT.send(self._first(session))
-        async for stamped in session.events(after=self._printed_before(session)):
-            await STDOUT.send(teller.tell(stamped))
-            if STDOUT.closed:
-                return
-        result = await session.wait()
-        await STDOUT.send(json_line(as_json(result)) if self.options.json else as_text(result))
+        """Print until the run has ended; whatever goes wrong with it does not harm the run."""
+        try:
+            await STDOUT.send(self._first(session))
+            await self._print_events(session)
+            result = await session.wait()
+            await STDOUT.send(json_line(as_json(result)) if self.options.json else as_text(result))
+        except Exception as error:
+            what = f"{type(error).__name__}: {printable(str(error))}"
+            await STDERR.send(f"trio-recipes: printing failed, the run goes on ({what})\n")
 
-    def _teller(self, session_id: str) -> Teller:
-        return JsonTeller(session_id) if self.options.json else HumanTeller(self.options.quiet)
-
-    def _printed_before(self, session: Session) -> int:
-        """Events of earlier runs are history; a run begins with its ``run_started``."""
-        return session.log.committed - 1 if session.log.run > 1 else 0
+    async def _print_events(self, session: Session) -> None:
+        """From the store, in a thread: a reader that blocks us never slows the run."""
+        teller = teller_for(self.options, session.id)
+        seq = session.log.committed - 1 if session.log.run > 1 else 0  # earlier runs are history
+        ended = False
+        while not ended and not STDOUT.closed:
+            ended = session.result is not None
+            seq = await trio.to_thread.run_sync(print_new, session.log.file, teller, seq, abandon_on_cancel=True)
+            with trio.move_on_after(_PRINT_SECONDS):
+                await session.wait()
 
     def _first(self, session: Session) -> str:
         if self.options.json:
             return json_line({"event": "session_started", "session_id": session.id})
-        records = session.engine.driver.run.progress.records.values()
-        reused = sum(1 for record in records if record.final and record.kind in ("bash", "agent", "function"))
-        again = f", reusing {reused} finished steps" if session.log.run > 1 else ""
-        return f"session {session.id}{again}\n"
+        reused = _finished_steps(session)
+        return f"session {session.id}{f', reusing {reused} finished steps' if session.log.run > 1 else ''}\n"
 
     # --- the end -------------------------------------------------------------------------------------------------
 
     def _code(self) -> int:
-        status = self._result.status if self._result else SessionStatus.CANCELLED
-        if self.ladder.received and status is not SessionStatus.COMPLETED:
-            return BY_SIGINT if self.ladder.received[-1] is signal.SIGINT else BY_SIGTERM
-        return code_of(status)
+        if self._result is not None and (self._result.status is SessionStatus.COMPLETED or not self.ladder.received):
+            return code_of(self._result.status)
+        return BY_SIGINT if self.ladder.received[-1] is signal.SIGINT else BY_SIGTERM
 
-    async def _last_resort(self) -> None:
-        """After a forced stop that does not end: leave. The watchman kills what runs; the session is interrupted."""
+    async def _leave_at_last(self) -> None:
+        """When even a forced stop has not ended: leave. The watchman kills what runs; the session is interrupted."""
         await self.ladder.given_up.wait()
-        os._exit(BY_SIGINT if self.ladder.received[-1] is signal.SIGINT else BY_SIGTERM)
+        leave(self._code())
+
+
+def _finished_steps(session: Session) -> int:
+    records = session.engine.driver.run.progress.records.values()
+    return sum(1 for record in records if record.final and record.kind in ("bash", "agent", "function"))
 
 
 def _tell(nursery: trio.Nursery, text: str) -> None:

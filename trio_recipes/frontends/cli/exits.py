@@ -1,6 +1,10 @@
-"""Exit codes (decisions.md, "Exit codes")."""
+"""Exit codes (decisions.md, "Exit codes"), and leaving with one."""
 
 from __future__ import annotations
+
+import os
+import signal
+from typing import NoReturn
 
 OK = 0
 FAILED = 1
@@ -17,3 +21,11 @@ _BY_STATUS = {"completed": OK, "paused": PAUSED, "cancelled": CANCELLED}
 def code_of(status: str) -> int:
     """The exit code that says how a session ended."""
     return _BY_STATUS.get(status, FAILED)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process here and now; after Ctrl+C by that signal itself, so that a shell loop around us stops too."""
+    if code == BY_SIGINT:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code)

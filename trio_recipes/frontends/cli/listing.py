@@ -34,7 +34,7 @@ def main(options: Namespace) -> int:
         import json  # noqa: PLC0415  for --json only
 
         for row in rows:
-            STDOUT.line(json.dumps(row))
+            STDOUT.line(json.dumps({name: value for name, value in row.items() if name != "started"}))
     else:
         _print_table(list(rows), project)
     return 0
@@ -55,7 +55,8 @@ def _row(session_id: str, standing: Standing) -> dict[str, Any]:
         "session_id": session_id,
         "recipe": standing.created["recipe_name"],
         "status": str(standing.status),
-        "started_at": standing.created_at,
+        "started_at": _iso(standing.created_at),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(standing.created_at / 1_000_000)),
         "current_step": ended.get("current_step"),
         "project_path": standing.created["project_path"],
     }
@@ -63,7 +64,7 @@ def _row(session_id: str, standing: Standing) -> dict[str, Any]:
 
 def _print_table(rows: list[dict[str, Any]], project: str | None) -> None:
     if not rows:
-        STDOUT.line("no sessions" if project is None else f"no sessions of {project}; --all shows those of other projects")
+        STDOUT.line("no sessions" if project is None else f"no sessions of {project}; --all shows others")
         return
     cells = [("SESSION", "RECIPE", "STATUS", "STARTED", "STOPPED AT"), *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -74,6 +75,10 @@ def _print_table(rows: list[dict[str, Any]], project: str | None) -> None:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     if "error" in row:
         return (row["session_id"], "", "damaged", "", in_one_line(row["error"]))
-    started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["started_at"] / 1_000_000))
     where = in_one_line(row["current_step"] or "", 60)
-    return (row["session_id"], in_one_line(row["recipe"], 40), row["status"], started, where)
+    return (row["session_id"], in_one_line(row["recipe"], 40), row["status"], row["started"], where)
+
+
+def _iso(at: int) -> str:
+    """As ``store.codec.iso`` does, which would load cattrs."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at // 1_000_000))}.{at % 1_000_000:06d}Z"

@@ -19,13 +19,14 @@ def main(arguments: Sequence[str]) -> int:
     """Do what ``arguments`` say; returns the exit code."""
     try:
         command, options = parse(arguments)
+        options.arguments = arguments
         return command.main(options)
     except RecipesError as error:
         return _report(error, debug="--debug" in arguments)
     except BrokenPipeError:
         _discard_stdout()
         return OK
-    except Exception as error:  # noqa: BLE001  the last line of defence: people get one line, never a traceback
+    except Exception as error:
         return _report_bug(error, debug="--debug" in arguments)
 
 
@@ -40,7 +41,8 @@ def _report_bug(error: Exception, *, debug: bool) -> int:
     if debug:
         _print_traceback(error)
     hint = "" if debug else "; --debug shows where"
-    sys.stderr.write(f"{PROG}: internal error, please report it: {type(error).__name__}: {printable(str(error))}{hint}\n")
+    what = f"{type(error).__name__}: {printable(str(error))}"
+    sys.stderr.write(f"{PROG}: internal error, please report it: {what}{hint}\n")
     return FAILED
 
 

@@ -75,3 +75,11 @@ def _refuse(name: str) -> NoReturn:
     hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
     sys.stderr.write(f"{PROG}: there is no command {name!r}; {hint}\n")
     raise SystemExit(2)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds, not negative."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_recipes.frontends.cli.detach import start_detached
 from trio_recipes.frontends.cli.run import add_running_options
 
 if TYPE_CHECKING:
@@ -13,12 +14,13 @@ if TYPE_CHECKING:
 def add_options(parser: ArgumentParser) -> None:
     """The options of ``resume``."""
     parser.add_argument("session", metavar="SESSION", help="an id, its first letters, or @last")
-    parser.add_argument("--durability", choices=("power", "process"), default="power", help="what a finished step survives")
     add_running_options(parser)
 
 
 def main(options: Namespace) -> int:
-    """Run what had not finished."""
+    """Run what had not finished, here or in the background."""
+    if options.detach:
+        return start_detached(options)
     from trio_recipes.frontends.cli.execution import execute  # noqa: PLC0415  trio: not for --help
     from trio_recipes.store.base import open_store  # noqa: PLC0415
 

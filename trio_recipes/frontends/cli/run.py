@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trio_recipes.frontends.cli.cancel import seconds
+from trio_recipes.frontends.cli.detach import add_detach_options, start_detached
 from trio_recipes.frontends.cli.outlet import STDERR
+from trio_recipes.frontends.cli.parsing import seconds
 from trio_recipes.frontends.printable import printable
 
 if TYPE_CHECKING:
@@ -23,20 +24,23 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--set", metavar="K=V", action="append", default=[], help="a variable; V is read as YAML")
     parser.add_argument("--context", metavar="FILE", help="variables, as a mapping in YAML or JSON")
     parser.add_argument("--project", metavar="DIR", help="where commands run (default: here)")
-    parser.add_argument("--durability", choices=("power", "process"), default="power", help="what a finished step survives")
     add_running_options(parser)
 
 
 def add_running_options(parser: ArgumentParser) -> None:
     """What ``run`` and ``resume`` share."""
     parser.add_argument("--agents", metavar="FILE", help="who answers agent steps: an agents file, or 'echo'")
-    parser.add_argument("--grace", metavar="SECONDS", type=seconds, help="for steps in hand after SIGTERM (default: 10)")
+    parser.add_argument("--grace", metavar="SECONDS", type=seconds, help="of steps in hand after SIGTERM (10)")
+    parser.add_argument("--durability", choices=("power", "process"), default="power", help="a finished step survives…")
     parser.add_argument("--json", action="store_true", help="events as JSON Lines")
+    add_detach_options(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="leave out what steps print")
 
 
 def main(options: Namespace) -> int:
-    """Run it to its end."""
+    """Run it to its end, here or in the background."""
+    if options.detach:
+        return start_detached(options)
     from trio_recipes.frontends.cli.execution import execute  # noqa: PLC0415  trio: not for --help
     from trio_recipes.frontends.cli.variables import given_variables  # noqa: PLC0415
 

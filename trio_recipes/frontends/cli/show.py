@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 from typing import TYPE_CHECKING
 
 from trio_recipes.errors import UnknownScopeError
@@ -13,6 +13,7 @@ from trio_recipes.store.base import open_store
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from trio_recipes.progress.fold import Record
     from trio_recipes.sessions.history import History
 
 
@@ -47,10 +48,19 @@ def main(options: Namespace) -> int:
 def _print_output(history: History, path: str, *, raw: bool) -> None:
     record = history.progress.records.get(path)
     if record is None:
-        raise UnknownScopeError(f"nothing is known of {path!r}; `show` lists the scopes that began")
-    data = record.output(record.channel or "stdout")
+        raise UnknownScopeError(f"nothing is known of {path!r}; `show` lists the scopes that have begun")
+    data = _output_of(record)
     if raw:
         STDOUT.write_bytes(data)
     elif data:
         text = printable(data.decode("utf-8", "replace"))
-        STDOUT.write(text if text.endswith("\n") else f"{text}{os.linesep}")
+        STDOUT.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def _output_of(record: Record) -> bytes:
+    """The result's own channel; of what has none (yet), everything that came; of a value, its JSON."""
+    if record.channel is not None:
+        return record.output(record.channel)
+    if record.value is not None:
+        return json.dumps(record.value, ensure_ascii=False).encode()
+    return b"".join(record.output(channel) for channel in record.chunks)

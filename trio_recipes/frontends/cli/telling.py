@@ -135,7 +135,7 @@ def _cancel_requested(_teller: HumanTeller, event: CancelRequested) -> str:
 
 
 def _run_started(_teller: HumanTeller, event: RunStarted) -> str:
-    return "! the process that ran this session before has died; going on from its records\n" if event.took_over_from else ""
+    return "! its former process has died; going on from the records\n" if event.took_over_from else ""
 
 
 def _waiting(_teller: HumanTeller, event: Waiting) -> str:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from trio_recipes.events import ScopeStatus, SessionStatus
+from trio_recipes.events import Level, ScopeStatus, SessionStatus
 from trio_recipes.frontends.printable import duration, in_one_line, printable
 from trio_recipes.sessions.view import LIVE, request_of, status_of
-from trio_recipes.events import Level
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

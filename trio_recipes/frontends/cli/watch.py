@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_recipes.frontends.cli.exits import code_of
 from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.frontends.printable import printable
 from trio_recipes.store.base import open_store
 
 if TYPE_CHECKING:
@@ -14,10 +15,9 @@ if TYPE_CHECKING:
 
     from trio_recipes.frontends.cli.telling import Teller
     from trio_recipes.progress.standing import Standing
-    from trio_recipes.store.session_file import EventRow, SessionFile
+    from trio_recipes.store.session_file import SessionFile
 
 POLL_SECONDS = 0.1
-_BATCH = 1000
 _GOES_ON = ("created", "queued", "running", "cancelling")
 
 
@@ -29,35 +29,30 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def main(options: Namespace) -> int:
-    """Print what has happened and what happens, until the run ends. Ctrl+C ends the watching, not the run."""
-    from trio_recipes.frontends.cli.telling import HumanTeller, JsonTeller  # noqa: PLC0415  not for --help
+    """Print what has happened and what happens, until the run ends. Ctrl+C ends the watching, not the run.
+
+    Returns:
+        The exit code that the run has, or had.
+    """
+    from trio_recipes.frontends.cli.following import teller_for  # noqa: PLC0415  cattrs: not for --help
 
     store = open_store(options.store, create=False)
     file = store.file(store.resolve(options.session))
-    teller = JsonTeller(file.session_id) if options.json else HumanTeller(options.quiet)
-    standing = _follow(file, teller)
+    standing = _follow(file, teller_for(options, file.session_id))
     if not options.json:
         where = (standing.ended or {}).get("current_step")
-        STDOUT.line(f"{file.session_id} is {standing.status}{f' at {where}' if where else ''}")
+        STDOUT.line(f"{file.session_id} is {standing.status}{f' at {printable(where)}' if where else ''}")
     return code_of(standing.status)
 
 
 def _follow(file: SessionFile, teller: Teller) -> Standing:
-    from trio_recipes.store.codec import from_row  # noqa: PLC0415  cattrs
+    from trio_recipes.frontends.cli.following import print_new  # noqa: PLC0415  cattrs: not for --help
 
     after = 0
     while True:
-        standing, rows = _look(file, after)
-        for row in rows:
-            STDOUT.write(teller.tell(from_row(row)))
-            after = row[0]
-        if STDOUT.closed or (not rows and standing.status not in _GOES_ON):
+        with file.reading() as connection:
+            standing = file.standing(connection)
+        after = print_new(file, teller, after)
+        if STDOUT.closed or standing.status not in _GOES_ON:
             return standing
-        if len(rows) < _BATCH:
-            time.sleep(POLL_SECONDS)
-
-
-def _look(file: SessionFile, after: int) -> tuple[Standing, list[EventRow]]:
-    """Where it stands and what is new, as of one moment."""
-    with file.reading() as connection:
-        return file.standing(connection), file.rows(connection, after, _BATCH)
+        time.sleep(POLL_SECONDS)

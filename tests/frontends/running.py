@@ -1,0 +1,155 @@
+"""The command line as its users meet it: a process of its own, its output line by line, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROGRAM = [sys.executable, "-m", "trio_recipes"]
+PATIENCE = 30.0
+"""Seconds to wait for what should take milliseconds: the machine is shared."""
+
+
+def write_recipe(folder: Path, steps: str, head: str = "", name: str = "probe") -> Path:
+    """A recipe of the steps given, in a file called after it."""
+    file = folder / f"{name}.yaml"
+    file.write_text(
+        f"name: {name}\ndescription: a probe\nversion: 1.0.0\n"
+        f"{textwrap.dedent(head)}\nsteps:\n{textwrap.indent(textwrap.dedent(steps), '  ')}"
+    )
+    return file
+
+
+def gated(name: str, gate: str = "gate") -> str:
+    """A bash step that ends once the file ``gate`` is there."""
+    return f"""
+- id: {name}
+  type: bash
+  command: until test -e {gate}; do sleep 0.02; done; echo passed
+"""
+
+
+QUICK = """
+- id: quick
+  type: bash
+  command: echo quickly
+"""
+
+DEAF = """
+- id: deaf
+  type: bash
+  command: |
+    trap '' TERM
+    (trap '' TERM; echo ready; while :; do sleep 100; done)
+"""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **changes}
+
+
+def invoke(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        cwd=cwd,
+        env=environment(**env),
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def shown(session: str = "@last") -> dict[str, Any]:
+    """What ``show --json`` says."""
+    found = invoke("show", session, "--json")
+    assert found.returncode == 0, found.stderr
+    view: dict[str, Any] = json.loads(found.stdout)
+    return view
+
+
+def eventually(condition: Callable[[], Any]) -> Any:
+    """Poll until a condition holds, and return what it returned."""
+    give_up = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < give_up, f"waited in vain for {condition}"
+        time.sleep(0.01)
+    return found
+
+
+class Run:
+    """A ``run --json`` or ``resume --json`` under way."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.events: list[dict[str, Any]] = []
+
+    @property
+    def session_id(self) -> str:
+        return str(self.until("session_started")["session_id"])
+
+    def until(self, event: str, **fields: Any) -> dict[str, Any]:
+        """The first event of that name with these fields, waited for if it has not happened yet."""
+        for found in self._all():
+            if found["event"] == event and all(found.get(name) == value for name, value in fields.items()):
+                return found
+        raise AssertionError(f"the output ended without {event} {fields}: {self.events[-3:]}")
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        yield from list(self.events)
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+            yield self.events[-1]
+
+    def said(self) -> str:
+        """The next line on standard error."""
+        assert self.process.stderr
+        return self.process.stderr.readline()
+
+    def press(self, number: signal.Signals) -> str:
+        """Send a signal; returns what the run says to it, so that the next one is a second one."""
+        self.process.send_signal(number)
+        return self.said()
+
+    def end(self) -> dict[str, Any]:
+        """Wait for the end; returns the last event."""
+        last = self.until("session_finished")
+        self.process.wait(PATIENCE)
+        return last
+
+    @property
+    def code(self) -> int:
+        """The exit code, waited for."""
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def running(*arguments: str | Path, cwd: Path, **env: str) -> Iterator[Run]:
+    """Start ``run`` or ``resume`` with ``--json``; whatever is left of it at the end is killed."""
+    process = subprocess.Popen(
+        [*PROGRAM, *map(str, arguments), "--json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=environment(**env),
+    )
+    with process:
+        try:
+            yield Run(process)
+        finally:
+            if process.poll() is None:
+                process.kill()

@@ -1,0 +1,168 @@
+"""Random recipes, stopped at random moments at random levels and places, then resumed: nothing is lost or repeated."""
+
+from typing import Any
+
+import trio
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from tests.runtime.harness import World, fails, graceful, immediate, runs_of, takes
+from trio_recipes.events import RunEnded, SessionStatus
+from trio_recipes.language.load import parse_recipe
+from trio_recipes.language.model import Recipe
+
+ON_ERROR = st.sampled_from(["fail", "continue", "continue", "skip_remaining"])
+STEP = "s{}"
+
+
+@st.composite
+def steps(draw: st.DrawFn, depth: int, subs: list[str], counter: list[int]) -> list[dict[str, Any]]:
+    """Steps of every kind; ``counter`` makes ids (and outputs) unique in their recipe."""
+    return [draw(_step(depth, subs, counter)) for _ in range(draw(st.integers(1, 3)))]
+
+
+@st.composite
+def _step(draw: st.DrawFn, depth: int, subs: list[str], counter: list[int]) -> dict[str, Any]:
+    counter[0] += 1
+    name = STEP.format(counter[0])
+    step: dict[str, Any] = {"id": name, "on_error": draw(ON_ERROR)}
+    kind = draw(st.sampled_from(["bash", "bash", "recipe", "foreach", "parallel", "while"] if depth else ["bash"]))
+    if kind == "bash" or (kind == "recipe" and not subs):
+        step |= {"type": "bash", "command": f"{name} {{{{_skipped_steps}}}} {{{{mark}}}}", "output": "mark"}
+        if draw(st.integers(0, 4)) == 0:
+            step["condition"] = "1 == 2"
+        if draw(st.integers(0, 3)) == 0:
+            step["retry"] = {"max_attempts": 2, "initial_delay": 3, "backoff": "linear"}
+        return step
+    if kind == "recipe":
+        return step | {"type": "recipe", "recipe": draw(st.sampled_from(subs)), "output": f"out_{name}"}
+    step["collect"] = f"all_{name}"
+    if kind == "while":
+        step |= {"while_condition": "{{_skipped_steps}} == x or 1 == 1", "max_while_iterations": draw(st.integers(1, 2))}
+    else:
+        step["foreach"] = "{{items}}"
+        step["as"] = draw(st.sampled_from(["item", "mark"]))
+        if kind == "parallel":
+            step["parallel"] = draw(st.sampled_from([True, 2]))
+    if draw(st.integers(0, 3)) == 0:
+        step["timeout"] = draw(st.integers(2, 9))
+    if draw(st.integers(0, 3)) == 0:
+        step["retry"] = {"max_attempts": 2, "initial_delay": 2, "backoff": "linear"}
+    return step | {"steps": draw(steps(depth - 1, subs, counter))}
+
+
+def document(name: str, body: list[dict[str, Any]]) -> Recipe:
+    head = {"name": name, "description": "d", "version": "1.0.0", "context": {"items": ["x", "y", "z"], "mark": "m"}}
+    return parse_recipe(yaml.safe_dump(head | {"steps": body}, sort_keys=False))
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> dict[str, Recipe]:
+    """A root that may call ``one``, which may call ``two``."""
+    two = document("two", draw(steps(1, [], [0])))
+    one = document("one", draw(steps(1, ["two"], [0])))
+    root = document("root", draw(steps(2, ["one", "two"], [0])))
+    return {"root": root, "one": one, "two": two}
+
+
+FAILING = st.sets(st.sampled_from([STEP.format(n) for n in range(1, 7)]), max_size=2)
+REQUEST = st.tuples(st.floats(0, 40), st.sampled_from([graceful, immediate]))
+
+
+def world(known: dict[str, Recipe], failing: set[str]) -> World:
+    return World(known["root"], {name: fails(seconds=1.3) for name in failing}, known, default=takes(1))
+
+
+def in_virtual_time(work: Any, *args: Any) -> Any:
+    return trio.run(work, *args, clock=MockClock(autojump_threshold=0))
+
+
+async def _run(world: World, *requests: Any) -> RunEnded:
+    return await world.run(*requests)
+
+
+def outcome(world: World, ended: RunEnded) -> tuple[Any, ...]:
+    failure = ended.failure and (ended.failure.kind, ended.failure.path, ended.failure.message)
+    variables = {name: value for name, value in world.variables.items() if name not in {"step", "session"}}
+    return ended.status, failure, variables
+
+
+@given(recipes(), FAILING, st.lists(REQUEST, min_size=1, max_size=3))
+def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
+    known: dict[str, Recipe], failing: set[str], moments: list[tuple[float, Any]]
+) -> None:
+    whole = world(known, failing)
+    expected = outcome(whole, in_virtual_time(_run, whole))
+    stopped = world(known, failing)
+    for after, level in moments:
+        ended = in_virtual_time(_run, stopped, (after, level()))
+        if ended.status is not SessionStatus.CANCELLED:
+            break
+    else:
+        ended = in_virtual_time(_run, stopped)
+    assert ended.status is expected[0]
+    if ended.status is SessionStatus.COMPLETED and not _timed(known):
+        assert outcome(stopped, ended) == expected
+        assert stopped.statuses() == whole.statuses()
+
+
+@given(recipes(), FAILING)
+def test_replaying_what_is_finished_gives_what_the_live_run_gave(known: dict[str, Recipe], failing: set[str]) -> None:
+    live = world(known, failing)
+    first = in_virtual_time(_run, live)
+    variables = dict(live.variables)
+    if first.status is not SessionStatus.COMPLETED:
+        return
+    again = in_virtual_time(_run, live)
+    assert live.leaves.begun == []
+    assert (again.status, live.variables) == (first.status, variables)
+
+
+@given(recipes(), FAILING, st.floats(0, 40), st.sampled_from([graceful, immediate]), st.data())
+def test_a_part_can_be_stopped_at_any_moment(
+    known: dict[str, Recipe], failing: set[str], after: float, level: Any, data: st.DataObject
+) -> None:
+    paths = sorted(_paths(known, failing))
+    at = data.draw(st.sampled_from(paths)) if paths else "s1"
+    stopped = world(known, failing)
+    ended = in_virtual_time(_run, stopped, (after, level(at)))
+    assert ended.status in (SessionStatus.COMPLETED, SessionStatus.FAILED)
+    if ended.status is SessionStatus.COMPLETED:
+        variables = dict(stopped.variables)
+        in_virtual_time(_run, stopped)
+        assert (stopped.leaves.begun, stopped.variables) == ([], variables)
+
+
+@given(recipes(), st.lists(REQUEST, min_size=1, max_size=3))
+def test_no_leaf_that_completed_runs_twice(known: dict[str, Recipe], moments: list[tuple[float, Any]]) -> None:
+    stopped = world({name: _without_retries(known[name]) for name in known}, set())
+    for after, level in moments:
+        in_virtual_time(_run, stopped, (after, level()))
+    in_virtual_time(_run, stopped)
+    assert all(count == 1 for count in runs_of(stopped).values())
+
+
+def _paths(known: dict[str, Recipe], failing: set[str]) -> set[str]:
+    whole = world(known, failing)
+    in_virtual_time(_run, whole)
+    return set(whole.statuses()) - {""}
+
+
+def _timed(known: dict[str, Recipe]) -> bool:
+    """Whether time decides anything: a pass that is stopped has its whole time-out again."""
+    return any(step.timeout for recipe in known.values() for step in recipe.all_steps() if step.kind != "bash")
+
+
+def _without_retries(recipe: Recipe) -> Recipe:
+    data = yaml.safe_load(recipe.text)
+
+    def strip(body: list[dict[str, Any]]) -> None:
+        for step in body:
+            step.pop("retry", None)
+            step.pop("timeout", None)
+            strip(step.get("steps", []))
+
+    strip(data["steps"])
+    return parse_recipe(yaml.safe_dump(data, sort_keys=False))

@@ -1,0 +1,37 @@
+"""Events from the store to standard output: the same for a run of ours and for one that is watched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.frontends.cli.telling import HumanTeller, JsonTeller
+from trio_recipes.store.codec import from_row
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from trio_recipes.frontends.cli.telling import Teller
+    from trio_recipes.store.session_file import EventRow, SessionFile
+
+_BATCH = 200
+
+
+def teller_for(options: Namespace, session_id: str) -> Teller:
+    """Who words events: for programs or for people."""
+    return JsonTeller(session_id) if options.json else HumanTeller(options.quiet)
+
+
+def print_new(file: SessionFile, teller: Teller, after: int) -> int:
+    """Print the events that are durable and come after ``seq`` ``after``; returns the last one's. Blocks."""
+    while True:
+        rows = _read(file, after)
+        STDOUT.write("".join(teller.tell(from_row(row)) for row in rows))
+        if not rows or STDOUT.closed:
+            return after
+        after = rows[-1][0]
+
+
+def _read(file: SessionFile, after: int) -> list[EventRow]:
+    with file.reading() as connection:
+        return file.rows(connection, after, _BATCH)
