@@ -11,75 +11,20 @@ the order and the run it belongs to are the envelope's (:class:`Stamped`), so th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum, StrEnum
 from typing import Any, ClassVar
 
 from attrs import Factory, frozen
 
 from trio_recipes.failure import Failure
+from trio_recipes.statuses import LIFECYCLE as LIFECYCLE
+from trio_recipes.statuses import CancellationStatus as CancellationStatus
+from trio_recipes.statuses import Level as Level
+from trio_recipes.statuses import ScopeStatus as ScopeStatus
+from trio_recipes.statuses import SessionStatus as SessionStatus
+from trio_recipes.statuses import Source as Source
 
 VERSION = 1
 """``v`` of every event: raised when the meaning of a field changes."""
-
-
-class Level(IntEnum):
-    """How urgently a scope is asked to stop; it only rises within a run (design.md section 5, item 2)."""
-
-    NONE = 0
-    GRACEFUL = 1
-    IMMEDIATE = 2
-
-
-class Source(StrEnum):
-    """By which door a cancellation came (design.md section 5, item 7)."""
-
-    USER = "user"
-    SIGNAL = "signal"
-    TOOL = "tool"
-    API = "api"
-    WEB = "web"
-    DEADLINE = "deadline"
-    TIMEOUT = "timeout"
-    SIBLING_FAILURE = "sibling_failure"
-    HOST = "host"
-    SHUTDOWN = "shutdown"
-
-
-class ScopeStatus(StrEnum):
-    """Where a scope stands (decisions.md, "Sessions, runs, states")."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    WAITING = "waiting"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-
-
-class SessionStatus(StrEnum):
-    """Where a session stands (decisions.md, "Sessions, runs, states")."""
-
-    CREATED = "created"
-    QUEUED = "queued"
-    RUNNING = "running"
-    CANCELLING = "cancelling"
-    PAUSED = "paused"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    DENIED = "denied"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-
-
-class CancellationStatus(StrEnum):
-    """The public projection of a session's cancellation: compatible with the engine our users come from."""
-
-    NONE = "none"
-    REQUESTED = "requested"
-    IMMEDIATE = "immediate"
-    CANCELLED = "cancelled"
 
 
 @frozen
@@ -118,7 +63,10 @@ class Event:
 
 @frozen(kw_only=True)
 class SessionCreated(Event):
-    """A session exists. ``context`` holds the caller's variables; the recipe's text is in ``recipe_frozen`` events."""
+    """A session exists. ``context`` holds the caller's variables; the recipe's text is in ``recipe_frozen`` events.
+
+    ``cleans_up``: some ``finally`` may be due when it is cancelled, so whoever cancels it can't just write that down.
+    """
 
     name = "session_created"
 
@@ -130,6 +78,7 @@ class SessionCreated(Event):
     context: Mapping[str, Any] = Factory(dict)
     parent_session_id: str | None = None
     recipe_digest: str = ""
+    cleans_up: bool = False
 
 
 @frozen(kw_only=True)
@@ -293,7 +242,7 @@ class RequestAnswered(Event):
 
 @frozen(kw_only=True)
 class ApprovalRequested(Event):
-    """A gate was reached: a person is asked. ``path`` is the stage's; times are seconds, ``timeout`` 0 waits for ever."""
+    """A gate was reached: a person is asked. ``path`` is the stage's; ``timeout`` in seconds, 0 waits for ever."""
 
     name = "approval_requested"
 
@@ -369,21 +318,6 @@ KINDS: dict[str, type[Event]] = {
     )
 }
 """The closed list, by name."""
-
-LIFECYCLE = frozenset(
-    {
-        "session_created",
-        "run_started",
-        "work_ended",
-        "cancel_requested",
-        "approval_requested",
-        "approval_decided",
-        "cancellation_cleared",
-        "run_ended",
-    }
-)
-"""Kinds from which a session's standing is derived; a store keeps these quick to find."""
-
 
 @frozen
 class Stamped:

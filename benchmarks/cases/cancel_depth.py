@@ -20,7 +20,6 @@ from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.runtime import Runtime
 
 DEPTHS = (1, 2, 5, 10, 20)
-LEAVES = (1, 100)
 BARE = "bare trio, a nursery per level"
 
 
@@ -28,7 +27,8 @@ BARE = "bare trio, a nursery per level"
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     waiting = Waiting()
     async with open_runtime(store=bench.folder / "depth", functions={"wait": waiting}, agents="echo") as runtime:
-        yield [_case(bench, runtime, waiting, depth, leaves) for leaves in LEAVES for depth in DEPTHS]
+        depths = {1: DEPTHS, 100: DEPTHS[::2] if bench.quick else DEPTHS}
+        yield [_case(bench, runtime, waiting, depth, leaves) for leaves in depths for depth in depths[leaves]]
 
 
 def _case(bench: Bench, runtime: Runtime, waiting: Waiting, depth: int, leaves: int) -> Case:

@@ -23,7 +23,7 @@ from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.runtime import Runtime
 from trio_recipes.sessions.session import Session
 
-STEPS = 200
+STEPS = 50
 EDGE = 100
 _FRAME = 4096 + 24
 """Bytes that a page takes in the WAL."""
@@ -92,16 +92,16 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
 
 def _one_step(bench: Bench, lab: Lab) -> Case:
     row = Row("one sequential durable step", "step", "one SQLite commit (WAL, FULL), same disk", "commit", (Times(3),))
-    return Case((row,), partial(_steps, lab), partial(_commits, lab), bench.pick(15, 5))
+    return Case((row,), partial(_steps, lab), partial(_commits, lab), bench.pick(40, 15))
 
 
 async def _steps(lab: Lab) -> dict[str, float]:
     await lab.run(flat("tick", STEPS))
-    return {"step": statistics.fmean(lab.ticks.spans())}
+    return {"step": statistics.median(lab.ticks.spans())}
 
 
 async def _commits(lab: Lab) -> dict[str, float]:
-    return {"commit": statistics.fmean(await trio.to_thread.run_sync(lab.commits.measure, STEPS))}
+    return {"commit": statistics.median(await trio.to_thread.run_sync(lab.commits.measure, STEPS))}
 
 
 def _parallel(bench: Bench, lab: Lab) -> Case:

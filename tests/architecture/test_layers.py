@@ -17,7 +17,7 @@ PACKAGE = "trio_recipes"
 
 # ---------------------------------------------------------------------------------------------- the rules
 
-BASE = {"_version", "errors", "failure", "values", "events"}
+BASE = {"_version", "errors", "failure", "values", "statuses", "events"}
 PURE = BASE | {"language", "progress"}
 ENGINE = PURE | {"runtime", "processes", "steps", "agents", "store"}
 LIBRARY = ENGINE | {"sessions"}
@@ -27,6 +27,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "_version": set(),
     "errors": BASE,
     "failure": BASE,
+    "statuses": BASE,
     "values": BASE,
     "events": BASE,
     "language": BASE,

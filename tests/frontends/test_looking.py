@@ -153,7 +153,9 @@ def test_ctrl_c_ends_the_watching_only(tmp_path: Path) -> None:
 
 def test_validate_tells_every_problem_of_every_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     good, bad = write_recipe(tmp_path, QUICK), tmp_path / "bad.yaml"
-    bad.write_text("name: bad\ndescription: d\nversion: 1.0.0\nsteps:\n  - {id: a, type: bash}\n  - {id: a, type: dance}\n")
+    bad.write_text(
+        "name: bad\ndescription: d\nversion: 1.0.0\nsteps:\n  - {id: a, type: bash}\n  - {id: a, type: dance}\n"
+    )
     assert main(["validate", str(good)]) == 0
     assert capfd.readouterr().out == f"{good}: ok\n"
     assert main(["validate", str(good), str(bad)]) == 2
@@ -168,7 +170,9 @@ def test_validate_tells_every_problem_of_every_file(tmp_path: Path, capfd: pytes
 
 def test_validate_imports_and_runs_nothing(tmp_path: Path) -> None:
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')\n")
-    recipe = write_recipe(tmp_path, "- {id: f, type: function, function: 'evil:run'}\n- {id: a, agent: nobody, prompt: x}\n")
+    recipe = write_recipe(
+        tmp_path, "- {id: f, type: function, function: 'evil:run'}\n- {id: a, agent: nobody, prompt: x}\n"
+    )
     assert invoke("validate", recipe, cwd=tmp_path).returncode == 0
 
 

@@ -63,7 +63,7 @@ def test_a_failure_is_exit_code_1_and_told_how_to_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("steps: [", "probe.yaml:1:9: this is not YAML"),
+        ("steps: [", "probe.yaml:2:1: this is not YAML"),
         ("name: probe\nstepz: 1\n", "probe.yaml:2:1: "),
         ("- 1\n", "probe.yaml"),
     ],

@@ -46,7 +46,11 @@ def test_the_second_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
         assert run.press(signal.SIGINT).startswith("stopping now")
         last = run.end()
         assert_no_survivors(run.session_id)
-        assert (last["status"], last["cancellation"]["level"], last["current_step"]) == ("cancelled", "immediate", "deaf")
+        assert (last["status"], last["cancellation"]["level"], last["current_step"]) == (
+            "cancelled",
+            "immediate",
+            "deaf",
+        )
         assert run.code == -signal.SIGINT
 
 

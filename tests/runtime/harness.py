@@ -31,7 +31,7 @@ from trio_recipes.language.model import BashStep, Recipe
 from trio_recipes.progress.asks import NeedRecipe
 from trio_recipes.progress.fold import Progress, fold
 from trio_recipes.progress.frame import SessionFacts, root_frame
-from trio_recipes.progress.path import contains
+from trio_recipes.progress.path import FINALLY, contains
 from trio_recipes.progress.replay import Replay
 from trio_recipes.runtime.context import RunContext
 from trio_recipes.runtime.drive import Driver
@@ -298,7 +298,7 @@ class EventChecker:
         starts = list(self.world.leaves.begun)
         starts += [(s.seq, s.event.path) for s in self.events if isinstance(s.event, AttemptStarted)]
         for asked in self._requests():
-            late = [path for seq, path in starts if seq >= asked.seq and contains(_at(asked), path)]
+            late = [path for seq, path in starts if seq >= asked.seq and contains(_at(asked), path) and FINALLY not in path]
             assert not late, f"{late} began after {asked.event}"
 
     def an_immediate_stop_keeps_no_result(self) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 SHORT = 200
 """Characters that a line shows of a long text."""
 
-# Everything that moves a cursor, rings, changes colours or reverses text; newline and tab are harmless.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
 
 def printable(text: str) -> str:
     r"""``text`` with control characters escaped (``\x1b``), newlines and tabs kept."""
-    return _CONTROL.sub(_escaped, text)
+    return text if text.isprintable() else _control().sub(_escaped, text)
+
+
+@cache
+def _control() -> re.Pattern[str]:
+    """Everything that moves a cursor, rings, changes colours or reverses text; newline and tab are harmless."""
+    return re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def _escaped(match: re.Match[str]) -> str:

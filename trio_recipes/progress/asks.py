@@ -17,6 +17,7 @@ from attrs import frozen
 from trio_recipes.progress.outcome import Outcome
 
 if TYPE_CHECKING:
+    from trio_recipes.events import ScopeStatus
     from trio_recipes.language.model import Approval, Recipe, Step
     from trio_recipes.progress.frame import Frame
 
@@ -84,9 +85,28 @@ class Fan:
 
     path: str
     count: int
-    make: Callable[[int], Pass | Decided]
+    make: Callable[[int], Pass | Decided | Guarded]
     ended: Callable[[int, Outcome], Next]
     limit: int | None = None
+
+
+@frozen(eq=False)
+class Guarded:
+    """A body with ``finally`` steps behind it, which run however the body ends (recipe-language.md section 12).
+
+    Answered with the body's outcome; with the failure of the clean-up if the body had not failed.
+
+    Args:
+        path: the scope that the body stands for; the clean-up's scope is ``~finally`` below it.
+        body: makes the walk of the body.
+        cleanup: makes the walk of the ``finally`` steps, given how the body ended.
+        seconds: that the clean-up may take.
+    """
+
+    path: str
+    body: Callable[[], Walk]
+    cleanup: Callable[[ScopeStatus], Walk]
+    seconds: float
 
 
 @frozen(eq=False)
@@ -121,7 +141,7 @@ class Warn:
 
 
 Scoped: TypeAlias = Pass | Enter
-Ask: TypeAlias = Pass | Enter | Decided | Fan | Gate | NeedRecipe | Warn
+Ask: TypeAlias = Pass | Enter | Decided | Fan | Guarded | Gate | NeedRecipe | Warn
 Answer: TypeAlias = "Outcome | list[Outcome | None] | Recipe | None"
 Walk: TypeAlias = Generator[Ask, Answer, Outcome]
 

@@ -27,6 +27,7 @@ from trio_recipes.events import (
     SessionStatus,
     Stamped,
     Waiting,
+    WorkEnded,
 )
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.outcome import GOES_ON
@@ -96,6 +97,7 @@ class Progress:
     Args:
         records: by path, in the order in which the scopes first began.
         recipes: frozen recipe texts by key.
+        bodies: how the body of each ``finally`` that has begun had ended, by the path of the scope it belongs to.
         gates: by the path of their stage, in the order in which they were reached.
         run: the number of the last run; 0 before the first.
         ended: how the last run ended, or None while it runs (or was interrupted).
@@ -106,6 +108,7 @@ class Progress:
     created_at: int = 0
     records: dict[str, Record] = field(factory=dict)
     recipes: dict[str, RecipeFrozen] = field(factory=dict)
+    bodies: dict[str, ScopeStatus] = field(factory=dict)
     gates: dict[str, GateRecord] = field(factory=dict)
     run: int = 0
     ended: RunEnded | None = None
@@ -131,10 +134,38 @@ class Progress:
             for below in [p for p in known if p != path and paths.contains(path, p)]:
                 del known[below]
 
+    def cleaned(self, path: str, outcome: ScopeStatus) -> bool:
+        """Whether the ``finally`` at ``path`` is over, for a body that ended with ``outcome``."""
+        record = self.records.get(paths.child(path, paths.FINALLY))
+        return self.bodies.get(path) is outcome and record is not None and record.status in _OVER
+
+    def body_ended(self, path: str, outcome: ScopeStatus) -> None:
+        """A body ended: clean-up that was made for another outcome, or before the body went on, counts no more."""
+        if self.bodies.get(path) is not outcome:
+            self._void_cleanup(path)
+        self.bodies[path] = outcome
+
+    def body_goes_on(self, leaf: str) -> None:
+        """A leaf begins: the bodies that it belongs to have not ended after all."""
+        for path in [p for p in self.bodies if paths.contains(p, leaf)]:
+            if not paths.contains(paths.child(path, paths.FINALLY), leaf):
+                self._void_cleanup(path)
+                del self.bodies[path]
+
+    def _void_cleanup(self, path: str) -> None:
+        cleanup = paths.child(path, paths.FINALLY)
+        self.void_below(cleanup)
+        self.records.pop(cleanup, None)
+
     @property
     def open_gates(self) -> list[GateRecord]:
         """Gates that wait for a person."""
         return [gate for gate in self.gates.values() if gate.decided is None]
+
+    @property
+    def denied_gates(self) -> list[GateRecord]:
+        """Gates at which a person (or the default) said no."""
+        return [gate for gate in self.gates.values() if gate.decided is not None and not gate.decided.approved]
 
     def record(self, path: str) -> Record:
         """The record at ``path``, made if there is none yet."""
@@ -177,7 +208,17 @@ def _frozen(progress: Progress, event: RecipeFrozen, _at: int) -> None:
     progress.recipes[event.key] = event
 
 
+_OVER = frozenset({ScopeStatus.COMPLETED, ScopeStatus.FAILED})
+_LEAVES = frozenset({"agent", "bash", "function"})
+
+
+def _body_ended(progress: Progress, event: WorkEnded, _at: int) -> None:
+    progress.body_ended(event.path, event.outcome)
+
+
 def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
+    if progress.bodies and event.kind in _LEAVES:
+        progress.body_goes_on(event.path)
     record = progress.record(event.path)
     if record.status is ScopeStatus.FAILED:
         record.failed_attempts = 0  # a failed step runs again with fresh attempts (decisions.md)
@@ -253,5 +294,6 @@ _HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
     ApprovalDecided: _decided,  # type: ignore[dict-item]
     ScopeFinished: _finished,  # type: ignore[dict-item]
     CancelRequested: _cancel_requested,  # type: ignore[dict-item]
+    WorkEnded: _body_ended,  # type: ignore[dict-item]
     RunEnded: _run_ended,  # type: ignore[dict-item]
 }

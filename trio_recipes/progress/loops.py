@@ -17,7 +17,7 @@ from trio_recipes.events import ScopeStatus
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import Foreach, While
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Answer, Ask, Decided, Fan, Next, Pass, Walk, Warn, answered
+from trio_recipes.progress.asks import Answer, Ask, Decided, Fan, Guarded, Next, Pass, Walk, Warn, answered
 from trio_recipes.progress.outcome import CANCELLED, PAUSED, SKIPPED, Outcome, failed
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trio_recipes.progress.frame import Frame
     from trio_recipes.values import Value
 
-MakePass: TypeAlias = "Callable[[Step, Frame, str], Pass | Decided]"
+MakePass: TypeAlias = "Callable[[Step, Frame, str], Pass | Decided | Guarded]"
 
 _MISSING = object()
 
@@ -73,7 +73,7 @@ class _Loop:
         text = f"step '{self.step.id}': {message}"
         return failed(Failure(FailureKind.TEMPLATE, text, self.path, retryable=False))
 
-    def pass_at(self, index: int, frame: Frame) -> Pass | Decided:
+    def pass_at(self, index: int, frame: Frame) -> Pass | Decided | Guarded:
         return self.make(self.step, frame, paths.iteration(self.path, index))
 
     def empty(self) -> Outcome:
@@ -199,7 +199,7 @@ class _Parallel:
     failure: Outcome | None = None
     warnings: list[str] = field(factory=list)
 
-    def make(self, index: int) -> Pass | Decided:
+    def make(self, index: int) -> Pass | Decided | Guarded:
         frame = self.work.frame.copy({self.loop.variable: self.items[index], **_counters(index)})
         self.frames[index] = frame
         return self.work.pass_at(index, frame)

@@ -32,6 +32,11 @@ def contains(outer: str, inner: str) -> bool:
     return inner.startswith(outer) and inner[len(outer)] in "/["
 
 
+def in_cleanup(path: str) -> bool:
+    """Whether ``path`` belongs to some ``finally``."""
+    return FINALLY in path
+
+
 def is_valid(path: str) -> bool:
     """Whether ``path`` is well formed. Paths from outside are checked before they are looked up."""
     return not path or (len(path) <= 4096 and all(_SEGMENT.match(part) for part in path.split("/")))

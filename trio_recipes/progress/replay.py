@@ -16,7 +16,7 @@ from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import BashStep, Recipe
 from trio_recipes.language.output import interpret
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, NeedRecipe, Pass, Walk
+from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Pass, Walk
 from trio_recipes.progress.gates import outcome_at
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, settle
 
@@ -60,6 +60,18 @@ class Replay:
             return self._leaf(ask.step, record)
         return _as_recorded(record, self._walk(ask.inner()), ask.step)
 
+    def answer(self, ask: Pass | Decided | Guarded) -> Outcome:
+        """The outcome of one pass, as it was recorded."""
+        return self._guarded(ask) if isinstance(ask, Guarded) else self.scope(ask)
+
+    def _guarded(self, ask: Guarded) -> Outcome:
+        """The outcome of a body whose ``finally`` is over, too: a failed clean-up fails what had not failed."""
+        outcome = self._walk(ask.body())
+        record = self.progress.records.get(paths.child(ask.path, paths.FINALLY))
+        if record is not None and record.failure is not None and outcome.goes_on:
+            return Outcome(record.status, failure=record.failure)
+        return outcome
+
     def _leaf(self, step: Step, record: Record) -> Outcome:
         raw = Outcome(record.status, self._value(step, record), record.failure, exit_code=record.exit_code)
         return settle(step, raw)
@@ -86,6 +98,8 @@ class Replay:
             return self.scope(ask)
         if isinstance(ask, Fan):
             return [self._iteration(ask, index) for index in range(ask.count)]
+        if isinstance(ask, Guarded):
+            return self._guarded(ask)
         if isinstance(ask, Gate):
             return outcome_at(self.progress, ask)
         if isinstance(ask, NeedRecipe):
@@ -95,7 +109,7 @@ class Replay:
     def _iteration(self, fan: Fan, index: int) -> Outcome | None:
         if paths.iteration(fan.path, index) not in self.progress.records:
             return None  # not even made: making a pass takes from the budget
-        outcome = self.scope(fan.make(index))
+        outcome = self.answer(fan.make(index))
         fan.ended(index, outcome)
         return outcome
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from trio_recipes.events import CancellationStatus, Level, SessionStatus
 from trio_recipes.progress.path import contains
+from trio_recipes.statuses import CancellationStatus, Level, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,6 +43,7 @@ class Standing:
         ended: the body of the last ``run_ended``, or None while a run is open.
         last_at: when the last lifecycle event happened.
         request: the request that set the level, as JSON, or None.
+        alive: whether somebody runs it.
     """
 
     status: SessionStatus
@@ -55,6 +56,7 @@ class Standing:
     ended: Mapping[str, Any] | None
     last_at: int
     request: Mapping[str, Any] | None
+    alive: bool = False
 
     @property
     def cancellation(self) -> CancellationStatus:
@@ -87,6 +89,7 @@ def standing_of(rows: Iterable[Row], pending: Iterable[Mapping[str, Any]], *, ow
     epoch = _Epoch()
     for row in rows:
         epoch.take(row)
+    pending = [*pending]
     asked = [*epoch.requests, *pending]
     level, request = _highest(r for r in asked if not r.get("at"))
     parts: dict[str, Level] = {}
@@ -95,6 +98,8 @@ def standing_of(rows: Iterable[Row], pending: Iterable[Mapping[str, Any]], *, ow
         if at:
             parts[at] = max(parts.get(at, Level.NONE), Level(body["level"]))
     status = epoch.status(level, owned=owned, alive=alive)
+    if status in _WAITS and epoch.created.get("cleans_up") and _highest(r for r in pending if not r.get("at"))[0]:
+        status = SessionStatus.CANCELLING  # its finally is due: until that is over
     return Standing(
         status=status,
         run=epoch.run,
@@ -106,7 +111,11 @@ def standing_of(rows: Iterable[Row], pending: Iterable[Mapping[str, Any]], *, ow
         ended=epoch.ended,
         last_at=epoch.last_at,
         request=request,
+        alive=alive,
     )
+
+
+_WAITS = frozenset({SessionStatus.PAUSED, SessionStatus.INTERRUPTED})
 
 
 def _highest(requests: Iterable[Mapping[str, Any]]) -> tuple[Level, Mapping[str, Any] | None]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from trio_recipes.events import Level, ScopeStatus, SessionStatus
+from trio_recipes.statuses import Level, ScopeStatus, SessionStatus
 
 S, C = SessionStatus, ScopeStatus
 

@@ -14,8 +14,9 @@ from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import AgentStep, BlockStep, Recipe, RecipeStep, Stage, Step
 from trio_recipes.language.template import render_tree
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Ask, Decided, Enter, Gate, NeedRecipe, Pass, Walk, answered
+from trio_recipes.progress.asks import Ask, Decided, Enter, Gate, Guarded, NeedRecipe, Pass, Walk, answered
 from trio_recipes.progress.frame import Frame
+from trio_recipes.progress.guard import guard, guarded
 from trio_recipes.progress.loops import walk_loop
 from trio_recipes.progress.outcome import SKIPPED, Outcome, completed, failed, settle
 
@@ -25,10 +26,19 @@ if TYPE_CHECKING:
 
 def walk_recipe(frame: Frame, path: str) -> Walk:
     """The whole body of a recipe at ``path``. ``skip_remaining`` ends here: the recipe counts as completed."""
+    outcome = yield from guarded(frame.recipe, frame, path, partial(_walk_body, frame, path), walk_steps)
+    return _whole(outcome)
+
+
+def _walk_body(frame: Frame, path: str) -> Walk:
     recipe = frame.recipe
-    outcome = (
-        yield from _walk_stages(recipe.stages, frame, path) if recipe.stages else walk_steps(recipe.steps, frame, path)
-    )
+    if recipe.stages:
+        return (yield from _walk_stages(recipe.stages, frame, path))
+    return (yield from walk_steps(recipe.steps, frame, path))
+
+
+def _whole(outcome: Outcome) -> Outcome:
+    """A recipe or stage that ended early, by ``skip_remaining``, has completed."""
     return completed(outcome.value) if outcome.ends_block and outcome.goes_on else outcome
 
 
@@ -61,8 +71,8 @@ def _pass_gate(stage: Stage, frame: Frame, path: str, before: Outcome) -> Walk:
 
 
 def _walk_stage(stage: Stage, frame: Frame, path: str) -> Walk:
-    outcome = yield from walk_steps(stage.steps, frame, path)
-    return completed(outcome.value) if outcome.ends_block and outcome.goes_on else outcome
+    body = partial(walk_steps, stage.steps, frame, path)
+    return _whole((yield from guarded(stage, frame, path, body, walk_steps)))
 
 
 def walk_steps(steps: Sequence[Step], frame: Frame, path: str) -> Walk:
@@ -93,7 +103,7 @@ def ask_for(step: Step, frame: Frame, path: str) -> Ask:
         return Decided(path, step, settle(step, failed(_unreadable("condition", step, error, path))))
     if step.loop is None:
         return pass_of(step, frame, path)
-    return Enter(path, _loop_kind(step), partial(walk_loop, step, step.loop, frame, path, pass_of), step)
+    return Enter(path, _loop_kind(step), partial(walk_loop, step, step.loop, frame, path, guarded_pass), step)
 
 
 def _loop_kind(step: Step) -> str:
@@ -123,6 +133,17 @@ def pass_of(step: Step, frame: Frame, path: str) -> Pass | Decided:
         if failure is not None:
             return Decided(path, step, settle(step, failed(failure.at(path))))
     return Pass(path, step, frame, _inner(step, frame, path))
+
+
+def guarded_pass(step: Step, frame: Frame, path: str) -> Pass | Decided | Guarded:
+    """One pass of a loop's body, with the body's ``finally`` behind it."""
+    if not step.finally_:
+        return pass_of(step, frame, path)
+    return guard(step, frame, path, partial(_just, step, frame, path), walk_steps)
+
+
+def _just(step: Step, frame: Frame, path: str) -> Walk:
+    return answered((yield pass_of(step, frame, path)))
 
 
 def _inner(step: Step, frame: Frame, path: str) -> Callable[[], Walk] | None:

@@ -32,6 +32,7 @@ class RunContext:
         recipes: where sub-recipes come from.
         leaves: who performs which kind of leaf.
         gates: asks people.
+        finishing: whether only ``finally`` steps run: the session was cancelled or denied while nobody ran it.
         pacer: paces agent steps, if the root recipe asks for that.
     """
 
@@ -44,4 +45,5 @@ class RunContext:
     recipes: RecipeSource
     leaves: Mapping[str, LeafRunner]
     gates: Gatekeeper = Factory(lambda self: Gatekeeper(self.progress, self.log), takes_self=True)
+    finishing: bool = False
     pacer: Pacer | None = None

@@ -15,7 +15,6 @@ from attrs import define
 
 from trio_recipes.events import (
     Cancellation,
-    Level,
     RequestAnswered,
     ScopeFinished,
     ScopeStarted,
@@ -27,11 +26,13 @@ from trio_recipes.events import (
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import RecipeStep
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, NeedRecipe, Next, Pass, Walk
+from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Pass, Walk, Warn
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, failed, settle
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
 from trio_recipes.runtime.attempt import Attempts
-from trio_recipes.runtime.scope import Scope, concurrent, in_own_task
+from trio_recipes.runtime.cleanup import CleanUp
+from trio_recipes.runtime.fan import fan_out
+from trio_recipes.runtime.scope import Scope, in_own_task
 
 if TYPE_CHECKING:
     from trio_recipes.runtime.context import RunContext
@@ -63,15 +64,39 @@ class Driver:
         if isinstance(ask, (Pass, Enter)):
             return await self._scope(ask, scope)
         if isinstance(ask, Fan):
-            return await self._fan(ask, scope)
-        if isinstance(ask, Decided):
-            return self._decided(ask)
+            return await fan_out(self.run, self.answer, ask, scope)
+        if isinstance(ask, Guarded):
+            return await self._guarded(ask, scope)
+        return self._decided(ask) if isinstance(ask, Decided) else await self._obtain(ask, scope)
+
+    async def _obtain(self, ask: Gate | NeedRecipe | Warn, scope: Scope) -> Answer:
+        """What comes from outside: a person's decision, a sub-recipe's text; and what goes there."""
         if isinstance(ask, Gate):
             return await self.run.gates.admit(ask, scope)
         if isinstance(ask, NeedRecipe):
-            return self.run.recipes.known(ask) or await self._obtain(ask)
+            found = self.run.recipes.known(ask) or await self.run.recipes.obtain(ask)
+            return failed(found.at(ask.path)) if isinstance(found, Failure) else found
         self.run.log.emit(Warned(path=ask.path, message=ask.message))
         return None
+
+    async def _guarded(self, ask: Guarded, scope: Scope) -> Outcome:
+        """A body and, however it ends, its clean-up: inside out, since each awaits its own before it goes on."""
+        if scope.draining and not self._has_begun(ask.path):
+            self.run.tree.note_stop(ask.path)
+            return CANCELLED
+        cleanup = CleanUp(self.run, self._enter_cleanup)
+        try:
+            outcome = await self.drive(ask.body(), scope)
+        except trio.Cancelled:
+            await cleanup.after(ask, CANCELLED, scope.why_unwound())  # noqa: ASYNC102  shielded and bounded in there
+            raise
+        return await cleanup.after(ask, outcome, scope.cancellation)
+
+    def _has_begun(self, path: str) -> bool:
+        return path in self.run.tree.open or path in self.run.progress.records
+
+    async def _enter_cleanup(self, ask: Enter, limit: trio.CancelScope) -> Outcome:
+        return await self._enter(ask, None, limit)
 
     def _decided(self, ask: Decided) -> Outcome:
         if self.run.progress.finished(ask.path):
@@ -81,23 +106,28 @@ class Driver:
         self._record(ask.path, ask.outcome, None)
         return ask.outcome
 
-    async def _obtain(self, ask: NeedRecipe) -> Answer:
-        found = await self.run.recipes.obtain(ask)
-        return failed(found.at(ask.path)) if isinstance(found, Failure) else found
-
     # --- one scope -----------------------------------------------------------------------------------------------
 
     async def _scope(self, ask: Pass | Enter, parent: Scope) -> Outcome:
         if self.run.progress.finished(ask.path):
             return self.run.replay.scope(ask)
-        if parent.draining:
+        if self._starts_nothing(ask, parent):
             self.run.tree.note_stop(ask.path)
             return CANCELLED
         await trio.lowlevel.checkpoint_if_cancelled()  # the host's cancellation starts nothing new either
         return await self._enter(ask, parent)
 
-    async def _enter(self, ask: Pass | Enter, parent: Scope | None) -> Outcome:
+    def _starts_nothing(self, ask: Pass | Enter, parent: Scope) -> bool:
+        """The checkpoint of graceful cancellation, and of a run that only finishes: that enters what had begun."""
+        if not self.run.finishing or paths.in_cleanup(ask.path):
+            return parent.draining
+        return ask.inner is None or ask.path not in self.run.progress.records
+
+    async def _enter(self, ask: Pass | Enter, parent: Scope | None, limit: trio.CancelScope | None = None) -> Outcome:
         scope = Scope(self.run.tree, ask.path, parent)
+        scope.limit = limit
+        if ask.inner is None and self.run.progress.bodies:
+            self.run.progress.body_goes_on(ask.path)
         self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest if ask.step else ""))
         attempts = Attempts(self.run, self._inner, ask, scope) if isinstance(ask, Pass) else None
         raw = CANCELLED
@@ -121,7 +151,7 @@ class Driver:
         return await self._enter(ask, None)
 
     async def _perform(self, ask: Pass | Enter, attempts: Attempts | None, scope: Scope) -> Outcome:
-        if scope.draining:  # asked to stop before it began: born cancelled
+        if scope.draining and not self.run.finishing:  # asked to stop before it began: born cancelled
             return CANCELLED
         if attempts is not None:
             return await attempts.run()
@@ -178,71 +208,6 @@ class Driver:
                 seconds=round(seconds, 6),
             )
         )
-
-    # --- many at once --------------------------------------------------------------------------------------------
-
-    async def _fan(self, fan: Fan, scope: Scope) -> list[Outcome | None]:
-        work = _Fanned(self, fan, scope, [None] * fan.count)
-        workers = min(fan.count, fan.limit or fan.count)
-        async with concurrent() as nursery:
-            for _ in range(workers):
-                taken = work.take()
-                if taken is None:
-                    break
-                nursery.start_soon(work.serve, taken)
-        return work.outcomes
-
-
-@define(eq=False)
-class _Fanned:
-    """The passes of a parallel loop being served by as many tasks as may run at once."""
-
-    driver: Driver
-    fan: Fan
-    scope: Scope
-    outcomes: list[Outcome | None]
-    next: int = 0
-    stopped: bool = False
-    cut: bool = False
-
-    def take(self) -> tuple[int, Pass | Decided] | None:
-        """The next pass that has to run, answering finished ones from their records on the way.
-
-        Passes are made here, in input order: making one takes from the budget, and tasks begin in any order.
-        """
-        while self.next < self.fan.count and not self.stopped:
-            path = paths.iteration(self.fan.path, self.next)
-            finished = self.driver.run.progress.finished(path) is not None
-            if self.scope.draining and not finished:
-                self.driver.run.tree.note_stop(path)
-                return None
-            index, self.next = self.next, self.next + 1
-            ask = self.fan.make(index)
-            if not finished:
-                return index, ask
-            self._ended(index, self.driver.run.replay.scope(ask))
-        return None
-
-    async def serve(self, taken: tuple[int, Pass | Decided] | None) -> None:
-        while taken is not None and not self.cut:
-            index, ask = taken
-            answer = await self.driver.answer(ask, self.scope)
-            assert isinstance(answer, Outcome)
-            self._ended(index, answer)
-            taken = self.take()
-
-    def _ended(self, index: int, outcome: Outcome) -> None:
-        self.outcomes[index] = outcome
-        follow = self.fan.ended(index, outcome)
-        self.stopped = self.stopped or follow is not Next.GO_ON
-        if follow is Next.STOP_OTHERS:
-            self.cut = True  # passes that were taken and whose tasks have not begun must not begin
-            self._stop_others(index)
-
-    def _stop_others(self, index: int) -> None:
-        for scope in self.driver.run.tree.children(self.scope):
-            reason = f"iteration {index} of the parallel loop failed"
-            scope.cancel(Cancellation(Level.IMMEDIATE, Source.SIBLING_FAILURE, at=scope.path, reason=reason))
 
 
 def _is_cancelled(outcome: Outcome) -> bool:

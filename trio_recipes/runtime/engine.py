@@ -22,6 +22,7 @@ from trio_recipes.events import (
 )
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.progress.asks import Enter
+from trio_recipes.progress.gates import denial
 from trio_recipes.progress.outcome import CANCELLED, Outcome, failed
 from trio_recipes.progress.path import ROOT
 from trio_recipes.progress.walk import walk_recipe
@@ -62,7 +63,8 @@ class Engine:
             raise
         except InternalError as error:
             self.outcome = failed(Failure(FailureKind.INTERNAL, str(error), retryable=False))
-        self.driver.run.log.emit(WorkEnded(outcome=self.outcome.status))
+        if ROOT not in self.driver.run.progress.bodies:  # else it was said before its finally
+            self.driver.run.log.emit(WorkEnded(outcome=self.outcome.status))
         return self._ended()
 
     async def _work(self) -> Outcome:
@@ -84,6 +86,9 @@ class Engine:
         if self.outcome.status is ScopeStatus.WAITING:
             waiting = self.driver.run.progress.open_gates or [*self.driver.run.progress.gates.values()]
             return RunEnded(status=SessionStatus.PAUSED, current_step=waiting[0].asked.path)
+        denied = self.driver.run.progress.denied_gates
+        if denied and self.driver.run.finishing:
+            return RunEnded(status=SessionStatus.DENIED, failure=denial(denied[0]), current_step=denied[0].asked.path)
         if self.outcome.status is not ScopeStatus.FAILED:
             text = "the run stopped without a request or a failure"
             return RunEnded(status=SessionStatus.FAILED, failure=Failure(FailureKind.INTERNAL, text))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from trio_recipes.events import SessionCreated
-from trio_recipes.sessions.recipes import prepare
+from trio_recipes.sessions.recipes import Prepared, prepare
 from trio_recipes.store.layout import new_session_id
 from trio_recipes.store.runs import create
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from trio_recipes.values import Value
 
 
-def created_event(recipe: Recipe, project: str, context: Mapping[str, Value], parent: str | None) -> SessionCreated:
+def created_event(prepared: Prepared, project: str, context: Mapping[str, Value], parent: str | None) -> SessionCreated:
     """The first event of a new session."""
+    recipe = prepared.recipe
     return SessionCreated(
         session_id=new_session_id(),
         recipe_name=recipe.name,
@@ -31,6 +32,7 @@ def created_event(recipe: Recipe, project: str, context: Mapping[str, Value], pa
         context=context,
         parent_session_id=parent,
         recipe_digest=recipe.digest,
+        cleans_up=prepared.cleans_up,
     )
 
 
@@ -45,6 +47,6 @@ def create_unstarted(
     if recipe_path is not None:
         recipe = evolve(recipe, file=os.path.realpath(recipe_path))
     prepared = prepare(recipe, (), project)
-    created = created_event(prepared.recipe, project, {}, parent)
+    created = created_event(prepared, project, {}, parent)
     create(store.file(created.session_id), created, prepared.frozen(), None)
     return created.session_id

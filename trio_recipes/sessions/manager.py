@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError
 from trio_recipes.events import CancellationStatus, Level, SessionStatus
 from trio_recipes.progress.tables import FINISHED, Effect
+from trio_recipes.sessions.finisher import request
 from trio_recipes.store import requests
 from trio_recipes.store.base import open_store
 
@@ -140,7 +141,7 @@ class SessionManager:
             "requested_at": time.time_ns() // 1000,
             "request_id": secrets.token_hex(8),
         }
-        ack = requests.submit(self._file(session_id), body, escalates=True)
+        ack = request(self._file(session_id), body, escalates=True)
         if ack.effect is Effect.ALREADY:
             return False, "Session already cancelled"
         if not ack.accepted:

@@ -54,8 +54,18 @@ class Prepared:
 
     def steps(self) -> Iterator[Step]:
         """Every step of every recipe."""
-        for recipe in (self.recipe, *self.sub_recipes.values()):
+        for recipe in self._recipes():
             yield from recipe.all_steps()
+
+    def _recipes(self) -> tuple[Recipe, ...]:
+        return (self.recipe, *self.sub_recipes.values())
+
+    @property
+    def cleans_up(self) -> bool:
+        """Whether a ``finally`` may come to be due: there is one, or a sub-recipe is not known yet."""
+        if any(recipe.finally_ or any(stage.finally_ for stage in recipe.stages) for recipe in self._recipes()):
+            return True
+        return any(step.finally_ or (isinstance(step, RecipeStep) and step.recipe.references) for step in self.steps())
 
 
 def prepare(source: Recipe | str | Path, given: Iterable[str], project: str) -> Prepared:
@@ -116,7 +126,6 @@ class _Gathering:
 def not_yet(recipe: Recipe) -> list[Problem]:
     """Features of the language that this version loads but does not run (docs/limits.md); refused, never ignored."""
     used = [
-        ("finally", _has_finally(recipe)),
         ("schedule: graph", "graph" in (recipe.schedule, *(stage.schedule for stage in recipe.stages))),
         ("secrets", bool(recipe.secrets)),
         ("limits", recipe.limits != type(recipe.limits)()),
@@ -128,11 +137,6 @@ def not_yet(recipe: Recipe) -> list[Problem]:
         for what, is_used in used
         if is_used
     ]
-
-
-def _has_finally(recipe: Recipe) -> bool:
-    stages, steps = recipe.stages, recipe.all_steps()
-    return bool(recipe.finally_) or any(stage.finally_ for stage in stages) or any(step.finally_ for step in steps)
 
 
 def agent_names(steps: Iterable[Step]) -> set[str]:

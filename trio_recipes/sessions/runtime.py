@@ -28,17 +28,16 @@ from trio_recipes.runtime.gates import Gatekeeper
 from trio_recipes.runtime.limits import Pacer
 from trio_recipes.runtime.scope import ScopeTree
 from trio_recipes.sessions.creation import created_event
+from trio_recipes.sessions.finisher import request, settle
 from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names, prepare
 from trio_recipes.sessions.session import Session
 from trio_recipes.steps import named
 from trio_recipes.steps.agent import AgentRunner
 from trio_recipes.steps.bash import BashRunner
 from trio_recipes.steps.function import FunctionRunner
-from trio_recipes.store.approvals import decide
 from trio_recipes.store.codec import cancellation_to_json
 from trio_recipes.store.journal import Journal, SessionLog
 from trio_recipes.store.owner import RunnerLock
-from trio_recipes.store.requests import submit
 from trio_recipes.store.runs import Opening, begin, create
 from trio_recipes.store.session_file import now
 from trio_recipes.values import normalise
@@ -106,8 +105,9 @@ class Runtime:
         source = recipe if isinstance(recipe, Recipe) else Path(recipe)
         prepared = await trio.to_thread.run_sync(prepare, source, given, self.project)
         self._check(prepared)
-        created = created_event(prepared.recipe, self.project, given, parent_session_id)
+        created = created_event(prepared, self.project, given, parent_session_id)
         file = self.store.file(created.session_id)
+        await trio.lowlevel.checkpoint_if_cancelled()  # the last moment at which nothing has been made
         opening = await self._journal.call(lambda: create(file, created, prepared.frozen(), self._lock))
         assert opening is not None
         return self._launch(opening)
@@ -126,10 +126,23 @@ class Runtime:
         """
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
         file = self.store.file(name)
+        await trio.lowlevel.checkpoint_if_cancelled()
         opening = await self._journal.call(lambda: begin(file, self._lock, self._check_known))
+        return await self._take_over(opening)
+
+    async def finish(self, session_id: str) -> Session:
+        """End a session that was cancelled or denied while nobody ran it: its ``finally`` steps run, nothing else.
+
+        Raises as :meth:`resume` does.
+        """
+        file = self.store.file(session_id)
+        opening = await self._journal.call(lambda: begin(file, self._lock, lambda _: None, finishing=True))
+        return await self._take_over(opening, finishing=True)
+
+    async def _take_over(self, opening: Opening, *, finishing: bool = False) -> Session:
         if opening.died is not None:
             await kill_marked(opening.died)
-        return self._launch(opening)
+        return self._launch(opening, finishing=finishing)
 
     def get(self, session_id: str) -> Session:
         """A session of this runtime.
@@ -162,7 +175,7 @@ class Runtime:
             level, requester=f"pid {os.getpid()}", reason=reason[:512], requested_at=now(), at=at, grace=grace
         )
         body = cancellation_to_json(evolve(asked, request_id=secrets.token_hex(8)))
-        ack = await trio.to_thread.run_sync(partial(submit, self.store.file(name), body, escalates=False))
+        ack = await trio.to_thread.run_sync(partial(request, self.store.file(name), body, escalates=False))
         return ack.accepted
 
     async def approve(self, session_id: str, stage: str, message: str = "", *, by: str = "", via: str = "api") -> None:
@@ -180,7 +193,7 @@ class Runtime:
 
     async def _decide(self, session_id: str, stage: str, **decision: Any) -> None:
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
-        await trio.to_thread.run_sync(partial(decide, self.store.file(name), stage, **decision))
+        await trio.to_thread.run_sync(partial(settle, self.store.file(name), stage, **decision))
 
     def cancel_from_thread(self, session_id: str, reason: str = "", *, immediate: bool = False) -> None:
         """Ask a session of this runtime to stop, from any thread."""
@@ -218,16 +231,18 @@ class Runtime:
 
     # --- running -------------------------------------------------------------------------------------------------
 
-    def _launch(self, opening: Opening) -> Session:
+    def _launch(self, opening: Opening, *, finishing: bool = False) -> Session:
         log = SessionLog(self._journal, opening.file, opening.claim, opening.run, opening.last_seq, opening.connection)
-        session = Session(opening.file.session_id, self._engine(opening, log), log, self._journal, self._trees)
+        session = Session(
+            opening.file.session_id, self._engine(opening, log, finishing), log, self._journal, self._trees
+        )
         if self._observe is not None:
             log.on_commit.append(partial(_tell, self._observe, session.id))
         self.sessions[session.id] = session
         self._nursery.start_soon(session.run, opening.early)
         return session
 
-    def _engine(self, opening: Opening, log: SessionLog) -> Engine:
+    def _engine(self, opening: Opening, log: SessionLog, finishing: bool) -> Engine:
         progress = opening.progress
         created = progress.created
         assert created is not None
@@ -244,6 +259,7 @@ class Runtime:
             recipes=recipes,
             leaves=self._leaves(),
             gates=Gatekeeper(progress, log, stays=self.stays_at_gates),
+            finishing=finishing,
             pacer=Pacer.of(rules) if rules else None,
         )
         return Engine(Driver(run), root_frame(recipes.root(), created.context, facts))

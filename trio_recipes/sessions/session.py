@@ -27,10 +27,11 @@ from trio_recipes.progress.frame import ENGINE_KEYS
 from trio_recipes.progress.tables import APPLIED, TOO_LATE, Effect, judge
 from trio_recipes.runtime.scope import concurrent
 from trio_recipes.sessions.ending import Conclusion
+from trio_recipes.sessions.finisher import request
 from trio_recipes.sessions.result import SessionResult
 from trio_recipes.sessions.wake import listen
 from trio_recipes.store.codec import cancellation_from_json, cancellation_to_json, decision_from_json, from_row
-from trio_recipes.store.requests import delivered, submit
+from trio_recipes.store.requests import delivered
 from trio_recipes.store.session_file import RequestRow, now
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class Session:
     def _cancel_paused(self, cancellation: Cancellation) -> CancelReply:
         """Nobody runs a paused session: its cancellation is a request to the store, like anybody's."""
         asked = evolve(cancellation, request_id=cancellation.request_id or secrets.token_hex(8))
-        durable = self.journal.begin(partial(submit, self.log.file, cancellation_to_json(asked), escalates=False))
+        durable = self.journal.begin(partial(request, self.log.file, cancellation_to_json(asked), escalates=False))
         return CancelReply(True, cancellation.level, "the paused session is being cancelled", durable)
 
     def _has_ended(self, at: str) -> bool:

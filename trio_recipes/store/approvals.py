@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from trio_recipes.errors import SessionError
-from trio_recipes.events import SessionStatus
+from trio_recipes.statuses import SessionStatus
 from trio_recipes.store.owner import is_alive
 from trio_recipes.store.requests import wake
 from trio_recipes.store.session_file import SessionFile, now
@@ -40,6 +40,7 @@ class OpenGate:
         timeout: seconds after which ``default`` applies; 0 waits for ever.
         default: approve or deny.
         human: whether tools may not decide.
+        unfinished: it was denied while nobody runs the session, and a ``finally`` may be due.
     """
 
     path: str
@@ -50,6 +51,7 @@ class OpenGate:
     timeout: float
     default: str
     human: bool
+    unfinished: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,7 +128,9 @@ def decide(
             gate = _find(file, connection, standing, stage)
             if gate.human and via in _MACHINES:
                 raise SessionError(f"stage '{gate.stage}' asks for a person (by: human); approve it from a terminal")
-            _record(file, connection, standing, gate, gate.expiry() or body)
+            decision = gate.expiry() or body
+            _record(file, connection, standing, gate, decision)
+            denied_unowned = not decision["approved"] and not standing.alive
     finally:
         connection.close()
     wake(file)
@@ -134,7 +138,7 @@ def decide(
         raise SessionError(
             f"too late: nobody decided on '{gate.stage}' in time, so its default applied: {gate.default}"
         )
-    return gate
+    return evolve(gate, unfinished=denied_unowned and bool(standing.created.get("cleans_up")))
 
 
 def expire(file: SessionFile) -> list[OpenGate]:
@@ -178,7 +182,7 @@ def _record(
         connection.execute("INSERT INTO requests (id, at, body) VALUES (?, ?, ?)", row)
         return
     file.append_unowned(connection, "approval_decided", body, standing.run, gate.path)
-    if not body["approved"]:
+    if not body["approved"] and not standing.created.get("cleans_up"):
         by = body.get("by") or body.get("via") or "somebody"
         reason = f": {body['message']}" if body.get("message") else ""
         failure = {

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +33,7 @@ _ENV = "TRIO_RECIPES_STORE"
 
 def new_session_id() -> str:
     """A fresh id, ``<16 hex>-<YYYYMMDD>-<HHMMSS>_recipe``, in local time as its users are used to."""
-    return f"{secrets.token_hex(8)}-{time.strftime('%Y%m%d-%H%M%S')}_recipe"
+    return f"{os.urandom(8).hex()}-{time.strftime('%Y%m%d-%H%M%S')}_recipe"
 
 
 def default_url() -> str:
@@ -152,7 +151,7 @@ class Layout:
 
 def _write_new(file: Path, text: str) -> None:
     """Create a file whole or not at all: a reader never sees half of it."""
-    draft = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    draft = file.with_name(f"{file.name}.{os.urandom(4).hex()}")
     with draft.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
 def new_runner_id() -> str:
     """A fresh id for a runner."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 @define(eq=False)
@@ -53,7 +51,7 @@ class RunnerLock:
 
     def describe(self) -> dict[str, Any]:
         """Who we are, for messages."""
-        return {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
+        return {"pid": os.getpid(), "host": os.uname().nodename, "since": int(time.time())}
 
 
 def is_alive(layout: Layout, runner_id: str) -> bool:

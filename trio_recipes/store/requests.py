@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from trio_recipes.errors import SessionBusyError, SessionError, UnknownScopeError
-from trio_recipes.events import Level, SessionStatus
 from trio_recipes.progress.path import is_valid
 from trio_recipes.progress.tables import APPLIED, Effect, Verdict, judge
+from trio_recipes.statuses import Level, SessionStatus
 from trio_recipes.store.owner import describe, is_alive
 from trio_recipes.store.session_file import RequestRow, SessionFile, now
 
@@ -40,6 +40,7 @@ class Ack:
         level: what holds from now on.
         status: of the session after the request.
         number: of the request's row, or None if it was refused.
+        unfinished: nobody runs the session and a ``finally`` may be due: somebody has to finish it.
     """
 
     accepted: bool
@@ -47,6 +48,7 @@ class Ack:
     level: Level
     status: SessionStatus
     number: int | None = None
+    unfinished: bool = False
 
 
 def submit(file: SessionFile, cancellation: Mapping[str, Any], *, escalates: bool) -> Ack:
@@ -98,11 +100,13 @@ def _decide(
     cursor = connection.execute(
         "INSERT INTO requests (id, at, body) VALUES (?, ?, ?)", (cancellation["request_id"], now(), json.dumps(body))
     )
-    status = standing.status
-    if status in _UNOWNED:
-        _end_unowned(file, connection, standing, body)
-        status = SessionStatus.CANCELLED
-    return Ack(True, verdict.effect, verdict.level, status, cursor.lastrowid)
+    status, unfinished = standing.status, False
+    if not standing.alive and status is not SessionStatus.CREATED:
+        unfinished = bool(standing.created.get("cleans_up"))
+        status = SessionStatus.CANCELLING if unfinished else SessionStatus.CANCELLED
+        if not unfinished:
+            _end_unowned(file, connection, standing, body)
+    return Ack(True, verdict.effect, verdict.level, status, cursor.lastrowid, unfinished)
 
 
 def _resolved(cancellation: Mapping[str, Any], verdict: Verdict, asked: Level) -> dict[str, Any]:

@@ -77,13 +77,16 @@ def create(
     return opening
 
 
-def begin(file: SessionFile, lock: RunnerLock, check: Callable[[Progress], None]) -> Opening:
+def begin(
+    file: SessionFile, lock: RunnerLock, check: Callable[[Progress], None], *, finishing: bool = False
+) -> Opening:
     """Take a session that nobody runs, for one more run. A cancellation that took effect is cleared by it.
 
     Args:
         file: the session.
         lock: our proof of life.
         check: is given what is known of the session, and raises to refuse; nothing is changed then.
+        finishing: the run is for the requests that wait: they stay, and nothing is cleared.
 
     Raises:
         SessionNotFoundError: if there is no such session.
@@ -94,7 +97,7 @@ def begin(file: SessionFile, lock: RunnerLock, check: Callable[[Progress], None]
     try:
         with file.transaction(connection):
             died = file.owner(connection)[1]
-            opening = _begin(file, connection, lock, died)
+            opening = _begin(file, connection, lock, died, finishing=finishing)
             check(opening.progress)
         return opening
     except BaseException:
@@ -102,11 +105,15 @@ def begin(file: SessionFile, lock: RunnerLock, check: Callable[[Progress], None]
         raise
 
 
-def _begin(file: SessionFile, connection: sqlite3.Connection, lock: RunnerLock, died: str | None) -> Opening:
+def _begin(
+    file: SessionFile, connection: sqlite3.Connection, lock: RunnerLock, died: str | None, *, finishing: bool = False
+) -> Opening:
     about = lock.describe()
     claim, standing = file.take(connection, lock.runner_id, about, _refuse_finished(file.session_id))
     run = standing.run + 1
-    if standing.status is not SessionStatus.CREATED:  # what was asked of the run that ended has had its effect
+    if (
+        standing.status is not SessionStatus.CREATED and not finishing
+    ):  # what was asked of the run that ended has had its effect
         decisions = [decision_from_json(row.body) for row in file.unanswered(connection) if row.is_decision]
         _append(connection, file, decisions, run - 1)
         file.answer_all(connection, lambda _row: APPLIED)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +25,8 @@ from trio_recipes.errors import (
     StoreUnusableError,
     StoreWriteError,
 )
-from trio_recipes.events import LIFECYCLE
 from trio_recipes.progress.standing import Row, Standing, standing_of
+from trio_recipes.statuses import LIFECYCLE
 from trio_recipes.store.owner import describe, is_alive
 
 if TYPE_CHECKING:
@@ -127,6 +126,8 @@ class SessionFile:
 
     def remove(self) -> None:
         """Delete the session with everything in it; the caller has made sure that nobody runs it."""
+        import shutil  # noqa: PLC0415  compression libraries: not for cancel
+
         shutil.rmtree(self.layout.session(self.session_id), ignore_errors=True)
 
     def connect(self) -> sqlite3.Connection:

@@ -8,15 +8,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.errors import UnknownScopeError
-from trio_recipes.events import Level, SessionStatus
 from trio_recipes.frontends.cli.exits import OK, TOO_LATE
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.cli.parsing import seconds
 from trio_recipes.frontends.printable import duration, printable
 from trio_recipes.progress.path import is_valid
 from trio_recipes.progress.tables import Effect
+from trio_recipes.sessions.finisher import request
+from trio_recipes.statuses import Level, SessionStatus
 from trio_recipes.store.base import open_store
-from trio_recipes.store.requests import Ack, answer_of, submit
+from trio_recipes.store.requests import Ack, answer_of
 from trio_recipes.store.session_file import now
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def main(options: Namespace) -> int:
     file = store.file(store.resolve(options.session))
     if options.at:
         _check_path(store, file, options.at)
-    ack = submit(file, _request(options), escalates=True)
+    ack = request(file, _request(options), escalates=True)
     STDOUT.line(_message(file.session_id, ack, options))
     if not ack.accepted:
         return OK if ack.effect is Effect.ALREADY else TOO_LATE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from trio_recipes.errors import StoreError
@@ -34,7 +35,7 @@ def add_options(parser: ArgumentParser) -> None:
 def _statuses(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     if not set(names) <= set(_CHOICES):
-        raise ValueError
+        raise ArgumentTypeError(f"there are {', '.join(_CHOICES)}")
     return names
 
 

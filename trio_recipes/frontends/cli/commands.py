@@ -14,6 +14,7 @@ COMMANDS = {
     "show": ("show", "show one session: what has run, what came of it, who stopped it"),
     "watch": ("watch", "follow a session that runs elsewhere"),
     "validate": ("validate", "check recipes without running anything"),
+    "graph": ("graph", "draw a recipe as a Mermaid or Graphviz diagram"),
     "clean": ("clean", "delete old sessions that completed"),
 }
 

@@ -21,6 +21,8 @@ def main(arguments: Sequence[str]) -> int:
         command, options = parse(arguments)
         options.arguments = arguments
         return command.main(options)
+    except SystemExit as leaving:  # argparse, which has said why
+        return int(leaving.code or OK)
     except RecipesError as error:
         return _report(error, debug="--debug" in arguments)
     except BrokenPipeError:

@@ -10,6 +10,7 @@ import attrs
 
 from trio_recipes.frontends.cli.exits import OK, REFUSED
 from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.frontends.cli.schema import PrintSchema
 from trio_recipes.frontends.printable import printable
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def add_options(parser: ArgumentParser) -> None:
     """The options of ``validate``."""
     parser.add_argument("recipes", metavar="RECIPE", nargs="+", help="a recipe's file")
     parser.add_argument("--json", action="store_true", help="a list of problems as JSON")
+    parser.add_argument("--schema", action=PrintSchema, nargs=0, help="a JSON Schema of recipes, for editors")
 
 
 def main(options: Namespace) -> int:

@@ -1,0 +1,80 @@
+"""Where sessions, scopes and cancellations stand: enumerations only, so that ``cancel`` loads no event class."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Level(IntEnum):
+    """How urgently a scope is asked to stop; it only rises within a run (design.md section 5, item 2)."""
+
+    NONE = 0
+    GRACEFUL = 1
+    IMMEDIATE = 2
+
+
+class Source(StrEnum):
+    """By which door a cancellation came (design.md section 5, item 7)."""
+
+    USER = "user"
+    SIGNAL = "signal"
+    TOOL = "tool"
+    API = "api"
+    WEB = "web"
+    DEADLINE = "deadline"
+    TIMEOUT = "timeout"
+    SIBLING_FAILURE = "sibling_failure"
+    HOST = "host"
+    SHUTDOWN = "shutdown"
+
+
+class ScopeStatus(StrEnum):
+    """Where a scope stands (decisions.md, "Sessions, runs, states")."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class SessionStatus(StrEnum):
+    """Where a session stands (decisions.md, "Sessions, runs, states")."""
+
+    CREATED = "created"
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DENIED = "denied"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class CancellationStatus(StrEnum):
+    """The public projection of a session's cancellation: compatible with the engine our users come from."""
+
+    NONE = "none"
+    REQUESTED = "requested"
+    IMMEDIATE = "immediate"
+    CANCELLED = "cancelled"
+
+
+LIFECYCLE = frozenset(
+    {
+        "session_created",
+        "run_started",
+        "work_ended",
+        "cancel_requested",
+        "approval_requested",
+        "approval_decided",
+        "cancellation_cleared",
+        "run_ended",
+    }
+)
+"""Kinds from which a session's standing is derived; a store keeps these quick to find."""
