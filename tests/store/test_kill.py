@@ -50,7 +50,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         time.sleep(moments.uniform(0, 0.2))  # a random moment, not a wait for something
         writer.kill()
         acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
-        writer.wait()
+        writer.communicate()
         file = store.file(ID)
         with file.reading() as connection:
             seqs = [row[0] for row in file.rows(connection)]

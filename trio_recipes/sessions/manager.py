@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError
 from trio_recipes.events import CancellationStatus, Level, SessionStatus
 from trio_recipes.progress.tables import FINISHED, Effect
-from trio_recipes.sessions.finisher import request
+from trio_recipes.sessions.requesting import request
 from trio_recipes.store import requests
 from trio_recipes.store.base import open_store
 

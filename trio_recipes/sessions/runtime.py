@@ -28,8 +28,8 @@ from trio_recipes.runtime.gates import Gatekeeper
 from trio_recipes.runtime.limits import Pacer
 from trio_recipes.runtime.scope import ScopeTree
 from trio_recipes.sessions.creation import created_event
-from trio_recipes.sessions.finisher import request, settle
 from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names, prepare
+from trio_recipes.sessions.requesting import request, settle
 from trio_recipes.sessions.session import Session
 from trio_recipes.steps import named
 from trio_recipes.steps.agent import AgentRunner

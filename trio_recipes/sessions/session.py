@@ -27,7 +27,7 @@ from trio_recipes.progress.frame import ENGINE_KEYS
 from trio_recipes.progress.tables import APPLIED, TOO_LATE, Effect, judge
 from trio_recipes.runtime.scope import concurrent
 from trio_recipes.sessions.ending import Conclusion
-from trio_recipes.sessions.finisher import request
+from trio_recipes.sessions.requesting import request
 from trio_recipes.sessions.result import SessionResult
 from trio_recipes.sessions.wake import listen
 from trio_recipes.store.codec import cancellation_from_json, cancellation_to_json, decision_from_json, from_row

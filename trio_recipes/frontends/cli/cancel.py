@@ -14,7 +14,7 @@ from trio_recipes.frontends.cli.parsing import seconds
 from trio_recipes.frontends.printable import duration, printable
 from trio_recipes.progress.path import is_valid
 from trio_recipes.progress.tables import Effect
-from trio_recipes.sessions.finisher import request
+from trio_recipes.sessions.requesting import request
 from trio_recipes.statuses import Level, SessionStatus
 from trio_recipes.store.base import open_store
 from trio_recipes.store.requests import Ack, answer_of

@@ -1,0 +1,56 @@
+"""Asking a session to stop, or deciding on its gate, and seeing to it that it is finished.
+
+If nobody runs the session and its ``finally`` steps are due, whoever asks must not wait for them, and may be a command
+that imports no trio: a detached process (:mod:`trio_recipes.sessions.finisher`) is started for that.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from trio_recipes.store.approvals import decide
+from trio_recipes.store.requests import submit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_recipes.store.approvals import OpenGate
+    from trio_recipes.store.requests import Ack
+    from trio_recipes.store.session_file import SessionFile
+
+
+_FINISHER = "trio_recipes.sessions.finisher"
+
+
+def request(file: SessionFile, cancellation: Mapping[str, Any], *, escalates: bool) -> Ack:
+    """Ask a session to stop, and see to it that it is finished: see :func:`trio_recipes.store.requests.submit`."""
+    ack = submit(file, cancellation, escalates=escalates)
+    if ack.unfinished:
+        start(file)
+    return ack
+
+
+def settle(file: SessionFile, stage: str, **decision: Any) -> OpenGate:
+    """Decide on a gate, and see to it that a denial is final: see :func:`trio_recipes.store.approvals.decide`."""
+    gate = decide(file, stage, **decision)
+    if gate.unfinished:
+        start(file)
+    return gate
+
+
+def start(file: SessionFile) -> None:
+    """Start a finisher, detached. Two of them are no harm: one gets the session, the other is refused and ends."""
+    from trio_recipes.processes import detached  # noqa: PLC0415  trio: only where a finisher is needed
+
+    subprocess.Popen(
+        [sys.executable, "-m", _FINISHER, str(file.layout.root), file.session_id],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=detached(os.environ),
+        cwd="/",
+        start_new_session=True,
+    )
