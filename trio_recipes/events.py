@@ -17,6 +17,7 @@ from attrs import Factory, frozen
 
 from trio_recipes.failure import Failure
 from trio_recipes.statuses import LIFECYCLE as LIFECYCLE
+from trio_recipes.statuses import ApprovalStatus as ApprovalStatus
 from trio_recipes.statuses import CancellationStatus as CancellationStatus
 from trio_recipes.statuses import Level as Level
 from trio_recipes.statuses import ScopeStatus as ScopeStatus
@@ -266,6 +267,13 @@ class ApprovalDecided(Event):
 
 
 @frozen(kw_only=True)
+class ApprovalWithdrawn(Event):
+    """A gate asks no longer: what stands around it has ended, or is tried again. Reached again, it asks again."""
+
+    name = "approval_withdrawn"
+
+
+@frozen(kw_only=True)
 class CancellationCleared(Event):
     """The session may be run again: its level is none from here (decisions.md: a new epoch)."""
 
@@ -313,6 +321,7 @@ KINDS: dict[str, type[Event]] = {
         RequestAnswered,
         ApprovalRequested,
         ApprovalDecided,
+        ApprovalWithdrawn,
         CancellationCleared,
         RunEnded,
     )

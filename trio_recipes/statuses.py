@@ -65,6 +65,16 @@ class CancellationStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class ApprovalStatus(StrEnum):
+    """Where a stage's approval stands: compatible with the engine our users come from."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    NOT_REQUIRED = "not_required"
+    TIMEOUT = "timeout"
+
+
 LIFECYCLE = frozenset(
     {
         "session_created",
@@ -73,6 +83,7 @@ LIFECYCLE = frozenset(
         "cancel_requested",
         "approval_requested",
         "approval_decided",
+        "approval_withdrawn",
         "cancellation_cleared",
         "run_ended",
     }

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ class Run:
 
 
 @contextmanager
-def running(*arguments: str | Path, cwd: Path, **env: str) -> Iterator[Run]:
+def running(*arguments: str | Path, cwd: Path, **env: str) -> Generator[Run]:
     """Start ``run`` or ``resume`` with ``--json``; whatever is left of it at the end is killed."""
     process = subprocess.Popen(
         [*PROGRAM, *map(str, arguments), "--json"],

@@ -1,13 +1,15 @@
 """A driver of walks for tests: synchronous, without records; leaves are answered by a function."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.load import parse_recipe
 from trio_recipes.language.model import BashStep, Recipe
-from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, NeedRecipe, Next, Pass, Walk
-from trio_recipes.progress.frame import Frame, SessionFacts, root_frame
+from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Next, Pass, Walk
+from trio_recipes.progress.frame import SessionFacts, root_frame
 from trio_recipes.progress.outcome import CANCELLED, Outcome, completed, failed, settle
 from trio_recipes.progress.path import ROOT
 from trio_recipes.progress.walk import walk_recipe
@@ -30,16 +32,19 @@ def said(ask: Pass) -> Outcome:
 
 
 class Walker:
-    """Answers asks depth first, and remembers what was asked and warned."""
+    """Answers asks depth first, and remembers the leaves, the warnings, the outcome and the final variables."""
 
     def __init__(self, leaf: Leaf = said, recipes: Mapping[str, Recipe] | None = None, reverse: bool = False) -> None:
         self.leaf, self.recipes, self.reverse = leaf, recipes or {}, reverse
         self.leaves: list[str] = []
         self.warnings: list[str] = []
+        self.outcome = CANCELLED
+        self.variables: dict[str, Any] = {}
 
-    def run(self, recipe: Recipe, **context: Any) -> tuple[Outcome, Frame]:
+    def run(self, recipe: Recipe, **context: Any) -> Walker:
         frame = root_frame(recipe, context, FACTS)
-        return self.drive(walk_recipe(frame, ROOT)), frame
+        self.outcome, self.variables = self.drive(walk_recipe(frame, ROOT)), frame.variables
+        return self
 
     def drive(self, walk: Walk) -> Outcome:
         answer: Answer = None
@@ -59,6 +64,8 @@ class Walker:
                 return self.fan(ask)
             case NeedRecipe():
                 return self.recipes[ask.name]
+            case Guarded() | Gate():
+                raise NotImplementedError
             case _:
                 self.warnings.append(ask.message)
                 return None
@@ -72,20 +79,21 @@ class Walker:
         self.leaves.append(ask.path)
         return settle(ask.step, self.leaf(ask))
 
+    def iteration(self, ask: Pass | Decided | Guarded) -> Outcome:
+        assert not isinstance(ask, Guarded)
+        return self.scope(ask)
+
     def fan(self, fan: Fan) -> list[Outcome | None]:
         """All at once, in input or reversed order of ending; an iteration that others stop is cancelled."""
         outcomes: list[Outcome | None] = [None] * fan.count
         asks = [fan.make(index) for index in range(fan.count)]
         stopped = False
         for index in reversed(range(fan.count)) if self.reverse else range(fan.count):
-            outcomes[index] = CANCELLED if stopped else self.scope(asks[index])
+            outcomes[index] = CANCELLED if stopped else self.iteration(asks[index])
             stopped = fan.ended(index, outcomes[index] or CANCELLED) is Next.STOP_OTHERS or stopped
         return outcomes
 
 
 def walked(body: str, *, head: str = "", recipes: Mapping[str, Recipe] | None = None, **context: Any) -> Walker:
-    """A walker that has walked; ``outcome`` and ``variables`` are at hand."""
-    walker = Walker(recipes=recipes)
-    walker.outcome, frame = walker.run(recipe(body, head=head), **context)  # type: ignore[attr-defined]
-    walker.variables = frame.variables  # type: ignore[attr-defined]
-    return walker
+    """A walker that has walked a recipe."""
+    return Walker(recipes=recipes).run(recipe(body, head=head), **context)

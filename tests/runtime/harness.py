@@ -298,7 +298,9 @@ class EventChecker:
         starts = list(self.world.leaves.begun)
         starts += [(s.seq, s.event.path) for s in self.events if isinstance(s.event, AttemptStarted)]
         for asked in self._requests():
-            late = [path for seq, path in starts if seq >= asked.seq and contains(_at(asked), path) and FINALLY not in path]
+            late = [
+                path for seq, path in starts if seq >= asked.seq and contains(_at(asked), path) and FINALLY not in path
+            ]
             assert not late, f"{late} began after {asked.event}"
 
     def an_immediate_stop_keeps_no_result(self) -> None:

@@ -305,7 +305,9 @@ def nest(levels: int, loops: int) -> dict[str, object]:
             call = "{id: leaf, type: bash, command: A}"
         for n in range(loops):
             call = '{id: l%d, foreach: "{{items}}", steps: [%s]}' % (n, call)
-        recipes[f"r{level}"] = recipe(f"steps: [{call}]", f"r{level}", "context: {items: [x]}\nrecursion: {max_depth: 20}")
+        recipes[f"r{level}"] = recipe(
+            f"steps: [{call}]", f"r{level}", "context: {items: [x]}\nrecursion: {max_depth: 20}"
+        )
     return recipes
 
 

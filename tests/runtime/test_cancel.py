@@ -215,7 +215,9 @@ async def test_nothing_swallows_the_hosts_cancellation(autojump_clock: MockClock
     assert set(world.statuses().values()) == {"cancelled"}
 
 
-async def test_the_hosts_cancellation_during_a_graceful_stop_is_recorded_as_immediate(autojump_clock: MockClock) -> None:
+async def test_the_hosts_cancellation_during_a_graceful_stop_is_recorded_as_immediate(
+    autojump_clock: MockClock,
+) -> None:
     world = World(recipe(THREE), {"a": takes(100)})
     engine = world.prepare()
     async with trio.open_nursery() as nursery:
@@ -267,7 +269,9 @@ async def test_an_error_in_a_leafs_clean_up_does_not_outvote_the_cancellation(au
     assert ended.status is SessionStatus.CANCELLED
 
 
-async def test_a_parallel_loop_that_was_cut_by_graceful_is_not_completed_by_skip_remaining(autojump_clock: MockClock) -> None:
+async def test_a_parallel_loop_that_was_cut_by_graceful_is_not_completed_by_skip_remaining(
+    autojump_clock: MockClock,
+) -> None:
     body = """
 steps:
 - id: loop
@@ -281,4 +285,3 @@ steps:
     world = World(recipe(body, head=HEAD), {"loop[0]/one": fails(seconds=0.1)})
     ended = await world.run((0.5, graceful()))
     assert ended.status is SessionStatus.CANCELLED
-

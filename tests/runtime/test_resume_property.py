@@ -40,7 +40,10 @@ def _step(draw: st.DrawFn, depth: int, subs: list[str], counter: list[int]) -> d
         return step | {"type": "recipe", "recipe": draw(st.sampled_from(subs)), "output": f"out_{name}"}
     step["collect"] = f"all_{name}"
     if kind == "while":
-        step |= {"while_condition": "{{_skipped_steps}} == x or 1 == 1", "max_while_iterations": draw(st.integers(1, 2))}
+        step |= {
+            "while_condition": "{{_skipped_steps}} == x or 1 == 1",
+            "max_while_iterations": draw(st.integers(1, 2)),
+        }
     else:
         step["foreach"] = "{{items}}"
         step["as"] = draw(st.sampled_from(["item", "mark"]))

@@ -81,4 +81,3 @@ def in_state(store: SqliteStore, status: SessionStatus) -> SessionFile:
         end(opening, status)
     lock.release()
     return opening.file
-

@@ -27,7 +27,9 @@ LEVELS = st.sampled_from([Level.GRACEFUL, Level.IMMEDIATE])
 def built(kind: type, **fields: st.SearchStrategy[typing.Any]) -> st.SearchStrategy[typing.Any]:
     """Instances of an attrs class, from the types of its fields."""
     hints = typing.get_type_hints(kind)
-    return st.builds(kind, **{a.name: fields[a.name] if a.name in fields else _of(hints[a.name]) for a in attrs.fields(kind)})
+    return st.builds(
+        kind, **{a.name: fields[a.name] if a.name in fields else _of(hints[a.name]) for a in attrs.fields(kind)}
+    )
 
 
 def _of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
@@ -86,7 +88,7 @@ def test_levels_are_printed_by_name() -> None:
     assert public["cancellation"]["level"] == "immediate"
 
 
-@given(st.datetimes(datetime.datetime(2000, 1, 1), datetime.datetime(2100, 1, 1)))  # noqa: DTZ001
+@given(st.datetimes(datetime.datetime(2000, 1, 1), datetime.datetime(2100, 1, 1)))
 def test_times_keep_their_microseconds(when: datetime.datetime) -> None:
     when = when.replace(tzinfo=datetime.UTC)
     at = round((when - datetime.datetime.fromtimestamp(0, datetime.UTC)) / datetime.timedelta(microseconds=1))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
 from tests.store.helpers import ID, ask, lock_in, open_store, output, run_by
@@ -86,7 +87,7 @@ async def test_numbers_have_no_gaps_whatever_rides_with_what(tmp_path: Path) -> 
                 if n % 2:
                     await emit_and_wait(log)
                 else:
-                    await trio.sleep(0)
+                    await trio.lowlevel.checkpoint()
 
         async with trio.open_nursery() as nursery:
             for n in range(8):

@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.helpers import ID, a_session, ask, created, end, in_state, lock_in, open_store, output, resumed, rows, run_by
+from tests.store.helpers import (
+    ID,
+    a_session,
+    ask,
+    created,
+    end,
+    in_state,
+    lock_in,
+    open_store,
+    output,
+    resumed,
+    rows,
+    run_by,
+)
 from trio_recipes.errors import (
     OwnershipLostError,
     SessionBusyError,

@@ -110,7 +110,7 @@ def _inherit(stage: Stage, recipe: dict[str, Any]) -> Stage:
 def read_stage(value: Value, place: Place) -> Stage:
     """One stage (section 1)."""
     values = read_mapping(value, place, STAGE | BLOCK, what="a stage", lenient=True)
-    if "steps" not in mapping(value, place):
+    if mapping(value, place).get("steps") is None:
         place.error("a stage needs 'steps'")
     return Stage(**{"steps": (), **values}, line=place.line, where=place.path)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Schema: TypeAlias = "dict[str, Any]"
 
-# The \w of editors knows ASCII only, that of Python all letters. So that no name is refused, other characters pass, too.
+# The \w of editors knows ASCII only, that of Python all letters. So that no name is refused, all but ASCII passes.
 WORD = r"A-Za-z0-9_\u0080-\uffff"
 REFERENCE = rf"\{{\{{[{WORD}]+(?:\.[{WORD}]+)*\}}\}}"
 

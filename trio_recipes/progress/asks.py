@@ -8,7 +8,7 @@ in what a loop, a condition or a failure means: there is one piece of code for i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -71,22 +71,32 @@ class Decided:
     outcome: Outcome
 
 
+def _none(_index: int) -> Sequence[int]:
+    return ()
+
+
 @frozen(eq=False)
 class Fan:
-    """Concurrent passes; the answer is the list of their outcomes in input order, None for those never started.
+    """Concurrent children; the answer is the list of their outcomes by index, None for those never started.
 
     Args:
-        path: the loop's path.
+        path: of the block that they belong to.
         count: how many there are.
-        make: makes pass ``i``, with variables of its own.
+        path_of: the path of child ``i``.
+        make: makes child ``i``, with variables of its own; called in the order of starting, once.
         ended: called once for each outcome, in the order of ending; says what follows.
+        first: those that may start at once, in order.
+        released: those that may start now that child ``i`` has ended.
         limit: at most so many at once, or None.
     """
 
     path: str
     count: int
-    make: Callable[[int], Pass | Decided | Guarded]
+    path_of: Callable[[int], str]
+    make: Callable[[int], Child]
     ended: Callable[[int, Outcome], Next]
+    first: Sequence[int]
+    released: Callable[[int], Sequence[int]] = _none
     limit: int | None = None
 
 
@@ -140,7 +150,7 @@ class Warn:
     message: str
 
 
-Scoped: TypeAlias = Pass | Enter
+Child: TypeAlias = Pass | Enter | Decided | Guarded
 Ask: TypeAlias = Pass | Enter | Decided | Fan | Guarded | Gate | NeedRecipe | Warn
 Answer: TypeAlias = "Outcome | list[Outcome | None] | Recipe | None"
 Walk: TypeAlias = Generator[Ask, Answer, Outcome]

@@ -12,6 +12,7 @@ from attrs import define, field
 from trio_recipes.events import (
     ApprovalDecided,
     ApprovalRequested,
+    ApprovalWithdrawn,
     AttemptFailed,
     AttemptStarted,
     CancelRequested,
@@ -157,6 +158,11 @@ class Progress:
         self.void_below(cleanup)
         self.records.pop(cleanup, None)
 
+    def withdraw(self, gates: Iterable[GateRecord]) -> None:
+        """Forget questions that nobody has answered: reached again, the gates ask again."""
+        for gate in gates:
+            del self.gates[gate.asked.path]
+
     @property
     def open_gates(self) -> list[GateRecord]:
         """Gates that wait for a person."""
@@ -219,6 +225,8 @@ def _body_ended(progress: Progress, event: WorkEnded, _at: int) -> None:
 def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
     if progress.bodies and event.kind in _LEAVES:
         progress.body_goes_on(event.path)
+    if event.kind in _LEAVES:
+        progress.gates.pop(event.path, None)  # whether to run it again was asked about what is over now
     record = progress.record(event.path)
     if record.status is ScopeStatus.FAILED:
         record.failed_attempts = 0  # a failed step runs again with fresh attempts (decisions.md)
@@ -271,6 +279,10 @@ def _decided(progress: Progress, event: ApprovalDecided, at: int) -> None:
         gate.decided, gate.decided_at = event, at
 
 
+def _withdrawn(progress: Progress, event: ApprovalWithdrawn, _at: int) -> None:
+    progress.withdraw([gate for gate in progress.open_gates if gate.asked.path == event.path])
+
+
 def _cancel_requested(progress: Progress, event: CancelRequested, _at: int) -> None:
     progress.cancellations.append(event)
 
@@ -279,6 +291,7 @@ def _run_ended(progress: Progress, event: RunEnded, at: int) -> None:
     progress.ended, progress.ended_at = event, at
     if event.status is not SessionStatus.PAUSED:
         _interrupt(progress)
+        progress.withdraw(progress.open_gates)
 
 
 _HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
@@ -292,6 +305,7 @@ _HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
     Waiting: _waiting,  # type: ignore[dict-item]
     ApprovalRequested: _asked,  # type: ignore[dict-item]
     ApprovalDecided: _decided,  # type: ignore[dict-item]
+    ApprovalWithdrawn: _withdrawn,  # type: ignore[dict-item]
     ScopeFinished: _finished,  # type: ignore[dict-item]
     CancelRequested: _cancel_requested,  # type: ignore[dict-item]
     WorkEnded: _body_ended,  # type: ignore[dict-item]

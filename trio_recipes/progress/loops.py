@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, evolve, field, frozen
@@ -180,7 +181,9 @@ def _iterate(work: _Loop, index: int, bindings: Mapping[str, Value]) -> Generato
 
 def _walk_parallel(work: _Loop, loop: Foreach, items: list[Value]) -> Walk:
     fan = _Parallel(work, loop, items)
-    answer = yield Fan(work.path, len(items), fan.make, fan.ended, loop.parallel)
+    indices = range(len(items))
+    path_of = partial(paths.iteration, work.path)
+    answer = yield Fan(work.path, len(items), path_of, fan.make, fan.ended, indices, limit=loop.parallel)
     for warning in fan.warnings:
         yield Warn(work.path, warning)
     assert isinstance(answer, list)

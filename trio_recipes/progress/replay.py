@@ -6,6 +6,7 @@ leaves' records gives its value and its effect on the variables. The same walks 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,7 +17,7 @@ from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import BashStep, Recipe
 from trio_recipes.language.output import interpret
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Pass, Walk
+from trio_recipes.progress.asks import Answer, Ask, Child, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Pass, Walk
 from trio_recipes.progress.gates import outcome_at
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, settle
 
@@ -58,10 +59,19 @@ class Replay:
             return CANCELLED
         if isinstance(ask, Decided) or ask.inner is None:
             return self._leaf(ask.step, record)
+        if not self._was_walked(record):
+            return _ended_as(record, ask.step)
         return _as_recorded(record, self._walk(ask.inner()), ask.step)
 
-    def answer(self, ask: Pass | Decided | Guarded) -> Outcome:
-        """The outcome of one pass, as it was recorded."""
+    def _was_walked(self, record: Record) -> bool:
+        """Whether a composite left effects: one that was born cancelled did not even look at its first step."""
+        failure = record.failure
+        if failure is None or failure.kind is not FailureKind.CANCELLED or failure.path != record.path:
+            return True
+        return any(paths.contains(record.path, path) and path != record.path for path in self.progress.records)
+
+    def answer(self, ask: Child) -> Outcome:
+        """The outcome of one of several children, as it was recorded."""
         return self._guarded(ask) if isinstance(ask, Guarded) else self.scope(ask)
 
     def _guarded(self, ask: Guarded) -> Outcome:
@@ -97,7 +107,7 @@ class Replay:
         if isinstance(ask, (Pass, Enter, Decided)):
             return self.scope(ask)
         if isinstance(ask, Fan):
-            return [self._iteration(ask, index) for index in range(ask.count)]
+            return self._fan(ask)
         if isinstance(ask, Guarded):
             return self._guarded(ask)
         if isinstance(ask, Gate):
@@ -106,12 +116,16 @@ class Replay:
             return self.recipe_for(ask) or CANCELLED
         return None
 
-    def _iteration(self, fan: Fan, index: int) -> Outcome | None:
-        if paths.iteration(fan.path, index) not in self.progress.records:
-            return None  # not even made: making a pass takes from the budget
-        outcome = self.answer(fan.make(index))
-        fan.ended(index, outcome)
-        return outcome
+    def _fan(self, fan: Fan) -> list[Outcome | None]:
+        outcomes: list[Outcome | None] = [None] * fan.count
+        ready = deque(fan.first)
+        while ready:
+            index = ready.popleft()
+            if fan.path_of(index) in self.progress.records:  # else not even made: making takes from the budget
+                outcome = outcomes[index] = self.answer(fan.make(index))
+                fan.ended(index, outcome)
+                ready.extend(fan.released(index))
+        return outcomes
 
 
 def _as_recorded(record: Record, computed: Outcome, step: Step | None) -> Outcome:
@@ -120,5 +134,9 @@ def _as_recorded(record: Record, computed: Outcome, step: Step | None) -> Outcom
         if not computed.goes_on:
             raise InternalError(f"the records below {record.path!r} do not add up to its own: {computed.status}")
         return evolve(computed, status=record.status)
+    return _ended_as(record, step)
+
+
+def _ended_as(record: Record, step: Step | None) -> Outcome:
     raw = Outcome(record.status, failure=record.failure)
     return settle(step, raw) if step else raw

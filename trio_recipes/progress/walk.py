@@ -14,8 +14,9 @@ from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import AgentStep, BlockStep, Recipe, RecipeStep, Stage, Step
 from trio_recipes.language.template import render_tree
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Ask, Decided, Enter, Gate, Guarded, NeedRecipe, Pass, Walk, answered
+from trio_recipes.progress.asks import Child, Decided, Enter, Gate, Guarded, NeedRecipe, Pass, Walk, answered
 from trio_recipes.progress.frame import Frame
+from trio_recipes.progress.graph import walk_graph
 from trio_recipes.progress.guard import guard, guarded
 from trio_recipes.progress.loops import walk_loop
 from trio_recipes.progress.outcome import SKIPPED, Outcome, completed, failed, settle
@@ -34,7 +35,14 @@ def _walk_body(frame: Frame, path: str) -> Walk:
     recipe = frame.recipe
     if recipe.stages:
         return (yield from _walk_stages(recipe.stages, frame, path))
-    return (yield from walk_steps(recipe.steps, frame, path))
+    return (yield from _walk_block(recipe, frame, path))
+
+
+def _walk_block(block: Recipe | Stage, frame: Frame, path: str) -> Walk:
+    """The steps of a recipe or stage, by its schedule."""
+    if block.schedule == "graph":
+        return (yield from walk_graph(block.steps, frame, path, block.max_parallel_steps, ask_for, bind))
+    return (yield from walk_steps(block.steps, frame, path))
 
 
 def _whole(outcome: Outcome) -> Outcome:
@@ -71,7 +79,7 @@ def _pass_gate(stage: Stage, frame: Frame, path: str, before: Outcome) -> Walk:
 
 
 def _walk_stage(stage: Stage, frame: Frame, path: str) -> Walk:
-    body = partial(walk_steps, stage.steps, frame, path)
+    body = partial(_walk_block, stage, frame, path)
     return _whole((yield from guarded(stage, frame, path, body, walk_steps)))
 
 
@@ -94,7 +102,7 @@ def walk_steps(steps: Sequence[Step], frame: Frame, path: str) -> Walk:
     return completed(value)
 
 
-def ask_for(step: Step, frame: Frame, path: str) -> Ask:
+def ask_for(step: Step, frame: Frame, path: str) -> Child:
     """What a step asks for, once its condition has been looked at (a loop's condition: once, before the loop)."""
     try:
         if step.condition is not None and not step.condition.test(frame.variables):

@@ -32,6 +32,7 @@ from trio_recipes.progress.tables import APPLIED, TOO_LATE
 from trio_recipes.runtime.attempt import Attempts
 from trio_recipes.runtime.cleanup import CleanUp
 from trio_recipes.runtime.fan import fan_out
+from trio_recipes.runtime.interrupted import decide, had_started
 from trio_recipes.runtime.scope import Scope, in_own_task
 
 if TYPE_CHECKING:
@@ -109,13 +110,31 @@ class Driver:
     # --- one scope -----------------------------------------------------------------------------------------------
 
     async def _scope(self, ask: Pass | Enter, parent: Scope) -> Outcome:
-        if self.run.progress.finished(ask.path):
+        if self.run.progress.finished(ask.path) and not self._reruns(ask):
             return self.run.replay.scope(ask)
         if self._starts_nothing(ask, parent):
             self.run.tree.note_stop(ask.path)
             return CANCELLED
         await trio.lowlevel.checkpoint_if_cancelled()  # the host's cancellation starts nothing new either
+        unfinished = had_started(self.run, ask) if isinstance(ask, Pass) else None
+        if unfinished is not None and isinstance(ask, Pass):
+            outcome = await decide(self.run, ask, unfinished, parent)
+            if outcome is not None:
+                return self._settled(ask, outcome)
         return await self._enter(ask, parent)
+
+    def _reruns(self, ask: Pass | Enter) -> bool:
+        """``on_resume: rerun``: a step that an earlier run has finished runs again, iterations of its loop included."""
+        if ask.step is None or ask.step.on_resume == "reuse" or ask.path.endswith("]"):
+            return False
+        self.run.progress.void_below(ask.path)
+        return True
+
+    def _settled(self, ask: Pass, outcome: Outcome) -> Outcome:
+        """Record an outcome that was decided on without running; a pause is none."""
+        if outcome.status in (ScopeStatus.SKIPPED, ScopeStatus.FAILED):
+            self._record(ask.path, outcome, None)
+        return outcome
 
     def _starts_nothing(self, ask: Pass | Enter, parent: Scope) -> bool:
         """The checkpoint of graceful cancellation, and of a run that only finishes: that enters what had begun."""

@@ -1,88 +1,106 @@
-"""The passes of a parallel loop, served by as many tasks as may run at once.
+"""The children of a parallel loop or a graph, served by as many tasks as may run at once.
 
-What follows from the end of a pass is the walk's to say (:class:`~trio_recipes.progress.asks.Next`); what has finished
+What follows from the end of one is the walk's to say (:class:`~trio_recipes.progress.asks.Next`); what has finished
 in an earlier run is answered from its record, without a task.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define
 
 from trio_recipes.events import Cancellation, Level, ScopeStatus, Source
-from trio_recipes.progress import path as paths
-from trio_recipes.progress.asks import Answer, Ask, Decided, Fan, Guarded, Next, Pass
+from trio_recipes.progress.asks import Answer, Ask, Child, Fan, Guarded, Next
 from trio_recipes.progress.outcome import Outcome
 from trio_recipes.runtime.scope import concurrent
 
 if TYPE_CHECKING:
+    import trio
+
     from trio_recipes.runtime.context import RunContext
     from trio_recipes.runtime.scope import Scope
 
 AnswerAsk: TypeAlias = "Callable[[Ask, Scope], Awaitable[Answer]]"
-OnePass: TypeAlias = Pass | Decided | Guarded
 
 
 async def fan_out(run: RunContext, answer: AnswerAsk, fan: Fan, scope: Scope) -> list[Outcome | None]:
-    """Serve a parallel loop; the outcomes are in input order, None for passes that never began."""
-    work = _Fanned(run, answer, fan, scope, [None] * fan.count)
+    """Serve a parallel loop or a graph; the outcomes are by index, None for children that never began."""
     async with concurrent() as nursery:
-        for _ in range(min(fan.count, fan.limit or fan.count)):
-            taken = work.take()
-            if taken is None:
-                break
-            nursery.start_soon(work.serve, taken)
+        work = _Fanned(run, answer, fan, scope, nursery, [None] * fan.count, deque(fan.first))
+        work.fill()
     return work.outcomes
 
 
 @define(eq=False)
 class _Fanned:
-    """One parallel loop at work. ``stopped``: nothing more is taken; ``cut``: nor does what was taken begin."""
+    """One parallel loop or graph at work.
+
+    Args:
+        ready: those that may start, in order.
+        running: how many are being served.
+        stopped: nothing more is taken.
+        cut: what was taken and has not begun does not begin either.
+    """
 
     run: RunContext
     answer: AnswerAsk
     fan: Fan
     scope: Scope
+    nursery: trio.Nursery
     outcomes: list[Outcome | None]
-    next: int = 0
+    ready: deque[int]
+    running: int = 0
     stopped: bool = False
     cut: bool = False
 
-    def take(self) -> tuple[int, OnePass] | None:
-        """The next pass that has to run, answering finished ones from their records on the way.
+    def fill(self) -> None:
+        """Serve as many as may run at once, in a task each."""
+        while self.fan.limit is None or self.running < self.fan.limit:
+            taken = self._take()
+            if taken is None:
+                return
+            self.running += 1
+            self.nursery.start_soon(self._serve, taken)
 
-        Passes are made here, in input order: making one takes from the budget, and tasks begin in any order.
+    def _take(self) -> tuple[int, Child] | None:
+        """The next child that has to run, answering finished ones from their records on the way.
+
+        Children are made here, in order: making one takes from the budget, and tasks begin in any order.
         """
-        while self.next < self.fan.count and not self.stopped:
-            path = paths.iteration(self.fan.path, self.next)
+        while self.ready and not self.stopped:
+            path = self.fan.path_of(self.ready[0])
             finished = self.run.progress.finished(path) is not None
             if self.scope.draining and not finished and not self.run.finishing:
                 self.run.tree.note_stop(path)
                 return None
-            index, self.next = self.next, self.next + 1
+            index = self.ready.popleft()
             ask = self.fan.make(index)
             if not finished or self._owes_cleanup(ask):
                 return index, ask
             self._ended(index, self.run.replay.answer(ask))
         return None
 
-    def _owes_cleanup(self, ask: OnePass) -> bool:
+    def _owes_cleanup(self, ask: Child) -> bool:
         return isinstance(ask, Guarded) and not self.run.progress.cleaned(ask.path, ScopeStatus.COMPLETED)
 
-    async def serve(self, taken: tuple[int, OnePass] | None) -> None:
-        """Run one pass after the other, until there is none left to take."""
+    async def _serve(self, taken: tuple[int, Child] | None) -> None:
+        """Run one child after the other, until there is none left to take; start more if several became ready."""
         while taken is not None and not self.cut:
             index, ask = taken
             answer = await self.answer(ask, self.scope)
             assert isinstance(answer, Outcome)
             self._ended(index, answer)
-            taken = self.take()
+            taken = self._take()
+            self.fill()
+        self.running -= 1
 
     def _ended(self, index: int, outcome: Outcome) -> None:
         self.outcomes[index] = outcome
         follow = self.fan.ended(index, outcome)
+        self.ready.extend(self.fan.released(index))
         self.stopped = self.stopped or follow is not Next.GO_ON
         if follow is Next.STOP_OTHERS:
             self.cut = True
@@ -90,5 +108,5 @@ class _Fanned:
 
     def _stop_others(self, index: int) -> None:
         for scope in self.run.tree.children(self.scope):
-            reason = f"iteration {index} of the parallel loop failed"
+            reason = f"{self.fan.path_of(index)} failed"
             scope.cancel(Cancellation(Level.IMMEDIATE, Source.SIBLING_FAILURE, at=scope.path, reason=reason))

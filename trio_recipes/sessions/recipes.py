@@ -126,11 +126,8 @@ class _Gathering:
 def not_yet(recipe: Recipe) -> list[Problem]:
     """Features of the language that this version loads but does not run (docs/limits.md); refused, never ignored."""
     used = [
-        ("schedule: graph", "graph" in (recipe.schedule, *(stage.schedule for stage in recipe.stages))),
         ("secrets", bool(recipe.secrets)),
         ("limits", recipe.limits != type(recipe.limits)()),
-        ("on_interrupt", any(step.on_interrupt != "rerun" for step in recipe.all_steps())),
-        ("on_resume", any(step.on_resume != "reuse" for step in recipe.all_steps())),
     ]
     return [
         Problem(f"{what}: this version does not run it yet (docs/limits.md)", recipe.file)

@@ -7,11 +7,9 @@ that imports no trio: a detached process (:mod:`trio_recipes.sessions.finisher`)
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from trio_recipes.store.approvals import decide
 from trio_recipes.store.requests import submit
 
 if TYPE_CHECKING:
@@ -35,6 +33,8 @@ def request(file: SessionFile, cancellation: Mapping[str, Any], *, escalates: bo
 
 def settle(file: SessionFile, stage: str, **decision: Any) -> OpenGate:
     """Decide on a gate, and see to it that a denial is final: see :func:`trio_recipes.store.approvals.decide`."""
+    from trio_recipes.store.approvals import decide  # noqa: PLC0415  not for `cancel`
+
     gate = decide(file, stage, **decision)
     if gate.unfinished:
         start(file)
@@ -43,6 +43,8 @@ def settle(file: SessionFile, stage: str, **decision: Any) -> OpenGate:
 
 def start(file: SessionFile) -> None:
     """Start a finisher, detached. Two of them are no harm: one gets the session, the other is refused and ends."""
+    import subprocess  # noqa: PLC0415  a few milliseconds that `cancel` saves
+
     from trio_recipes.processes import detached  # noqa: PLC0415  trio: only where a finisher is needed
 
     subprocess.Popen(

@@ -108,6 +108,8 @@ def _message(session_id: str, ack: Ack, options: Namespace) -> str:
 
 def _follows(ack: Ack, options: Namespace) -> str:
     """What happens next."""
+    if ack.unfinished:
+        return "nothing of it was running; its finally steps run now, in the background"
     if ack.status is SessionStatus.CANCELLED:
         return "cancelled; nothing of it was running"
     if ack.status is SessionStatus.CREATED:

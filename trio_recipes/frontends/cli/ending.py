@@ -9,6 +9,7 @@ import attrs
 
 from trio_recipes.events import Level, SessionStatus
 from trio_recipes.frontends.printable import in_one_line, printable
+from trio_recipes.progress.tables import FINISHED
 from trio_recipes.store.codec import cancellation_to_json
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _cancellation(cancellation: Cancellation) -> dict[str, Any]:
 def as_text(result: SessionResult) -> str:
     """Status, output or cause, where it stopped, and how to go on."""
     lines = [*_what_came_of_it(result), *(f"still running: {in_one_line(what)}" for what in result.still_running)]
-    if result.status is not SessionStatus.COMPLETED:
+    if result.status not in FINISHED:
         lines.append(f"go on with: trio-recipes resume {result.session_id}")
     return "\n".join(lines) + "\n"
 
@@ -51,6 +52,8 @@ def _what_came_of_it(result: SessionResult) -> list[str]:
     where = f" at {printable(result.current_step)}" if result.current_step else ""
     if result.cancellation and result.status is SessionStatus.CANCELLED:
         return [f"cancelled{where} {_by_whom(result.cancellation)}"]
+    if result.gate is not None:
+        return [f"paused{where}, for a person to approve: {printable(result.gate.asked.prompt)}"]
     why = result.failure.message if result.failure else str(result.error or "")
     hint = [f"hint: {printable(result.failure.hint)}"] if result.failure and result.failure.hint else []
     return [f"{result.status}{where}: {printable(why)}", *hint]

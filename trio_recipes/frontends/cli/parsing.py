@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, HelpFormatter, Namespace
 from typing import TYPE_CHECKING
 
 from trio_recipes.frontends.cli.commands import COMMANDS, load
@@ -30,10 +31,22 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
     if name not in COMMANDS:
         _refuse(name)
     command = load(name)
-    parser = ArgumentParser(f"{PROG} {name}", description=f"{COMMANDS[name][1].capitalize()}.", allow_abbrev=False)
+    what = f"{COMMANDS[name][1].capitalize()}."
+    parser = ArgumentParser(f"{PROG} {name}", description=what, allow_abbrev=False, formatter_class=_Formatter)
     command.add_options(parser)
     _add_common(parser)
     return command, parser.parse_args([*before, *after])
+
+
+class _Formatter(HelpFormatter):
+    """Help as wide as the terminal, asked without ``shutil``: every argument that is added makes a formatter."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            width = os.get_terminal_size().columns
+        except OSError:  # no terminal
+            width = 100
+        super().__init__(prog, width=width - 2)
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:

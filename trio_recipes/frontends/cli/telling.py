@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from attrs import define, field
 
 from trio_recipes.events import (
+    ApprovalDecided,
+    ApprovalRequested,
     AttemptFailed,
     CancelRequested,
     Level,
@@ -138,8 +140,19 @@ def _run_started(_teller: HumanTeller, event: RunStarted) -> str:
     return "! its former process has died; going on from the records\n" if event.took_over_from else ""
 
 
+def _approval_requested(_teller: HumanTeller, event: ApprovalRequested) -> str:
+    return f"? {printable(event.stage)} waits for a person's approval: {in_one_line(event.prompt, 1000)}\n"
+
+
+def _approval_decided(_teller: HumanTeller, event: ApprovalDecided) -> str:
+    verdict = "approved" if event.approved else "denied"
+    by = in_one_line(event.by or event.via)
+    words = f": {in_one_line(event.message)}" if event.message else ""
+    return f"? {printable(event.path)} {verdict}{f' by {by}' if by else ''}{words}\n"
+
+
 def _waiting(_teller: HumanTeller, event: Waiting) -> str:
-    if event.what in ("slot", "backoff"):
+    if event.what in ("slot", "backoff", "approval"):  # said elsewhere, or not worth a line
         return ""
     return f"… {printable(event.path)} waits for {printable(event.what)}\n"
 
@@ -156,6 +169,8 @@ _TELLERS: dict[type[Event], Callable[[HumanTeller, Event], str]] = {
     ScopeStarted: HumanTeller.started,  # type: ignore[dict-item]
     ScopeFinished: HumanTeller.finished,  # type: ignore[dict-item]
     Output: HumanTeller.output,  # type: ignore[dict-item]
+    ApprovalRequested: _approval_requested,  # type: ignore[dict-item]
+    ApprovalDecided: _approval_decided,  # type: ignore[dict-item]
     AttemptFailed: _attempt_failed,  # type: ignore[dict-item]
     CancelRequested: _cancel_requested,  # type: ignore[dict-item]
     RunStarted: _run_started,  # type: ignore[dict-item]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from trio_recipes.events import Level, ScopeStatus, SessionStatus
+from trio_recipes.events import Level, ScopeStatus
 from trio_recipes.frontends.printable import duration, in_one_line, printable
+from trio_recipes.progress.tables import FINISHED
 from trio_recipes.sessions.view import LIVE, request_of, status_of
 
 if TYPE_CHECKING:
@@ -129,16 +130,18 @@ def _facts(record: Record, status: ScopeStatus) -> Iterator[str]:
 
 
 def _tail(history: History) -> Iterator[str]:
-    ended, session_id = history.progress.ended, history.progress.created and history.progress.created.session_id
+    ended, status = history.progress.ended, history.standing.status
+    session_id = history.progress.created.session_id if history.progress.created else ""
     yield from _cancellation(history)
     if ended and ended.failure:
         yield f"failed: {printable(ended.failure.message)}"
+    for gate in history.progress.open_gates if status not in FINISHED else ():
+        yield f"waits for a person to approve {printable(gate.asked.stage)}: {printable(gate.asked.prompt)}"
     for what in ended.still_running if ended else ():
         yield f"still running: {in_one_line(what)}"
-    status = history.standing.status
     if status in LIVE:
         yield f"watch it: trio-recipes watch {session_id}; stop it: trio-recipes cancel {session_id}"
-    elif status not in (SessionStatus.COMPLETED, SessionStatus.DENIED):
+    elif status not in FINISHED:
         yield f"go on with: trio-recipes resume {session_id}"
 
 

@@ -103,7 +103,7 @@ class _Drawing:
         return [_End(self.node(NodeKind.GATE, gate_lines(stage.approval), ends, items), "approved")]
 
     def cleanup(self, recipe: Recipe, owner: Recipe | Stage | Step, ends: list[_End], items: list[Item]) -> list[_End]:
-        """What runs however ``owner`` ended."""
+        """What runs however ``owner`` ended; of a loop, each pass."""
         if not owner.finally_:
             return ends
         inner: list[Item] = []
@@ -148,8 +148,8 @@ class _Drawing:
             return [self.work(recipe, step, ends, items)]
         inner: list[Item] = []
         body = self.steps(recipe, step.body, ends, inner) if step.body else [self.work(recipe, step, ends, inner)]
-        self._repeat(step.loop, body, inner)
         body = self.cleanup(recipe, step, body, inner)
+        self._repeat(step.loop, body, inner)
         items.append(self.group(GroupKind.LOOP, loop_lines(step, step.loop), inner))
         return body
 
