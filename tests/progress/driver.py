@@ -8,7 +8,20 @@ from typing import Any
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.load import parse_recipe
 from trio_recipes.language.model import BashStep, Recipe
-from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Next, Pass, Walk
+from trio_recipes.progress.asks import (
+    Answer,
+    Ask,
+    Child,
+    Decided,
+    Enter,
+    Fan,
+    Gate,
+    Guarded,
+    NeedRecipe,
+    Next,
+    Pass,
+    Walk,
+)
 from trio_recipes.progress.frame import SessionFacts, root_frame
 from trio_recipes.progress.outcome import CANCELLED, Outcome, completed, failed, settle
 from trio_recipes.progress.path import ROOT
@@ -79,7 +92,7 @@ class Walker:
         self.leaves.append(ask.path)
         return settle(ask.step, self.leaf(ask))
 
-    def iteration(self, ask: Pass | Decided | Guarded) -> Outcome:
+    def child(self, ask: Child) -> Outcome:
         assert not isinstance(ask, Guarded)
         return self.scope(ask)
 
@@ -89,7 +102,7 @@ class Walker:
         asks = [fan.make(index) for index in range(fan.count)]
         stopped = False
         for index in reversed(range(fan.count)) if self.reverse else range(fan.count):
-            outcomes[index] = CANCELLED if stopped else self.iteration(asks[index])
+            outcomes[index] = CANCELLED if stopped else self.child(asks[index])
             stopped = fan.ended(index, outcomes[index] or CANCELLED) is Next.STOP_OTHERS or stopped
         return outcomes
 

@@ -91,7 +91,8 @@ def test_continue_goes_on_with_null() -> None:
     [
         ("steps: [%s, {id: next, type: bash, command: x}]", ["bad"]),
         (
-            "stages: [{name: s, steps: [%s, {id: b, type: bash, command: x}]}, {name: t, steps: [{id: c, type: bash, command: x}]}]",
+            "stages: [{name: s, steps: [%s, {id: b, type: bash, command: x}]},"
+            " {name: t, steps: [{id: c, type: bash, command: x}]}]",
             ["s/bad", "t/c"],
         ),
         ('steps: [{id: l, foreach: "{{items}}", steps: [%s]}, {id: next, type: bash, command: x}]', ["l[0]/bad"]),
@@ -243,7 +244,8 @@ def test_an_update_context_that_can_not_be_rendered_is_a_failure(parallel: objec
 
 
 def test_the_value_of_a_body_is_its_last_steps() -> None:
-    body = 'steps: [{id: l, foreach: "{{items}}", collect: all, steps: [{id: a, type: bash, command: A}, {id: b, type: bash, command: "{{item}}"}]}]'
+    two = '{id: a, type: bash, command: A}, {id: b, type: bash, command: "{{item}}"}'
+    body = f'steps: [{{id: l, foreach: "{{{{items}}}}", collect: all, steps: [{two}]}}]'
     assert variables(body)["all"] == ["x", "y", "z"]
 
 

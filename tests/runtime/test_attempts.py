@@ -158,7 +158,7 @@ async def test_a_group_of_a_leafs_own_nursery_is_a_failure_as_well(autojump_cloc
     async def bad() -> None:
         raise ZeroDivisionError("oops")
 
-    async def act(_call: object) -> object:
+    async def act(_call: object) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bad)
 
@@ -300,11 +300,11 @@ def nest(levels: int, loops: int) -> dict[str, object]:
     """A chain of sub-recipes, each call inside ``loops`` nested loops."""
     recipes: dict[str, object] = {}
     for level in range(levels):
-        call = "{id: s, type: recipe, recipe: r%d, context: {items: [x]}}" % (level + 1)
+        call = f"{{id: s, type: recipe, recipe: r{level + 1}, context: {{items: [x]}}}}"
         if level == levels - 1:
             call = "{id: leaf, type: bash, command: A}"
         for n in range(loops):
-            call = '{id: l%d, foreach: "{{items}}", steps: [%s]}' % (n, call)
+            call = f'{{id: l{n}, foreach: "{{{{items}}}}", steps: [{call}]}}'
         recipes[f"r{level}"] = recipe(
             f"steps: [{call}]", f"r{level}", "context: {items: [x]}\nrecursion: {max_depth: 20}"
         )

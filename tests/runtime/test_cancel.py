@@ -181,7 +181,8 @@ STUBBORN = [
     "- {id: a, type: bash, command: A, retry: {max_attempts: 5, initial_delay: 1}, on_error: continue}",
     "- {id: a, type: bash, command: A, timeout: 3, on_error: continue, retry: {max_attempts: 2}}",
     '- {id: l, type: bash, command: A, foreach: "{{items}}", parallel: true, on_error: continue}',
-    '- {id: l, foreach: "{{items}}", on_error: continue, retry: {max_attempts: 3}, timeout: 9, steps: [{id: a, type: bash, command: A}]}',
+    '- {id: l, foreach: "{{items}}", on_error: continue, retry: {max_attempts: 3}, timeout: 9,'
+    " steps: [{id: a, type: bash, command: A}]}",
     "- {id: w, while_condition: 'true', max_while_iterations: 5, on_error: continue, type: bash, command: A}",
     "- {id: s, type: recipe, recipe: sub, on_error: continue, retry: {max_attempts: 3}, timeout: 9}",
 ]
@@ -241,7 +242,7 @@ async def test_a_host_that_is_cancelled_already_starts_no_leaf(autojump_clock: M
 
 
 async def test_a_leaf_with_a_nursery_of_its_own_is_recorded_as_cancelled(autojump_clock: MockClock) -> None:
-    async def act(_call: object) -> object:
+    async def act(_call: object) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
             nursery.start_soon(trio.sleep_forever)
@@ -259,7 +260,7 @@ async def test_an_error_in_a_leafs_clean_up_does_not_outvote_the_cancellation(au
         finally:
             raise ValueError("while cleaning up")
 
-    async def act(_call: object) -> object:
+    async def act(_call: object) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
             nursery.start_soon(bad)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from trio_recipes.errors import StoreTooNewError
 from trio_recipes.events import KINDS, Cancellation, CancelRequested, Event, Level, Output, ScopeFinished, Stamped
 from trio_recipes.failure import Failure
-from trio_recipes.store.codec import from_row, iso, to_public, to_row
+from trio_recipes.progress.times import iso
+from trio_recipes.store.codec import from_row, to_public, to_row
 
 TEXT = st.text(st.characters(), max_size=20)  # lone surrogates included: outputs hold anything
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -103,6 +103,7 @@ class Progress:
         run: the number of the last run; 0 before the first.
         ended: how the last run ended, or None while it runs (or was interrupted).
         cancellations: requests the owner delivered in the last run.
+        ran: microseconds that the session has been running, over all runs before the last.
     """
 
     created: SessionCreated | None = None
@@ -115,14 +116,25 @@ class Progress:
     ended: RunEnded | None = None
     ended_at: int | None = None
     cancellations: list[CancelRequested] = field(factory=list)
+    ran: int = 0
     last_seq: int = 0
+    _began_at: int = 0
+    _last_at: int = 0
 
     def apply(self, stamped: Stamped) -> None:
         """Take one more event into account; events come in the order of their ``seq``."""
-        self.last_seq = stamped.seq
         handler = _HANDLERS.get(type(stamped.event))
+        self.last_seq = stamped.seq
         if handler:
             handler(self, stamped.event, stamped.at)
+        if self.ended is None:
+            self._last_at = stamped.at
+
+    def begin_run(self, at: int) -> None:
+        """One more run begins; how long the one before ran is known now, even if it was killed."""
+        if self.run:
+            self.ran += max(0, (self.ended_at or self._last_at) - self._began_at)
+        self.run, self._began_at = self.run + 1, at
 
     def finished(self, path: str) -> Record | None:
         """The record of a scope that need not run again, or None."""
@@ -196,8 +208,8 @@ def _created(progress: Progress, event: SessionCreated, at: int) -> None:
     progress.created, progress.created_at = event, at
 
 
-def _run_started(progress: Progress, _event: RunStarted, _at: int) -> None:
-    progress.run += 1
+def _run_started(progress: Progress, _event: RunStarted, at: int) -> None:
+    progress.begin_run(at)
     progress.ended, progress.ended_at = None, None
     progress.cancellations.clear()
     _interrupt(progress)

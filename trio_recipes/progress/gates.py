@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_recipes.events import ApprovalDecided
 from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.progress import decisions
 from trio_recipes.progress.outcome import PAUSED, Outcome, completed, failed
 from trio_recipes.progress.times import iso
 
 if TYPE_CHECKING:
+    from trio_recipes.events import ApprovalRequested
     from trio_recipes.progress.asks import Gate
     from trio_recipes.progress.fold import GateRecord, Progress
     from trio_recipes.values import Value
@@ -27,7 +30,7 @@ def decision_of(record: GateRecord) -> dict[str, Value]:
     decided = record.decided
     assert decided is not None
     return {
-        "decision": "approved" if decided.approved else "denied",
+        "decision": decisions.verdict(approved=decided.approved),
         "by": decided.by,
         "via": decided.via,
         "at": iso(record.decided_at or 0),
@@ -39,7 +42,15 @@ def denial(record: GateRecord) -> Failure:
     """The failure that a denied gate is: final for the session."""
     decided = record.decided
     assert decided is not None
-    by = decided.by or decided.via or "somebody"
-    reason = f": {decided.message}" if decided.message else ""
-    text = f"stage '{record.asked.stage}' was denied by {by}{reason}"
+    text = decisions.denial(record.asked.stage, decided.by, decided.via, decided.message)
     return Failure(FailureKind.DENIED, text, record.asked.path, retryable=False)
+
+
+ON_TIMEOUT = "timeout"
+"""The door by which a gate's default comes."""
+
+
+def default_of(asked: ApprovalRequested) -> ApprovalDecided:
+    """What holds once nobody has decided in time: an expiry is a decision like any other (section 12)."""
+    message = decisions.expiry(asked.timeout)
+    return ApprovalDecided(path=asked.path, approved=asked.default == "approve", via=ON_TIMEOUT, message=message)

@@ -14,7 +14,7 @@ from attrs import define, field
 from trio_recipes.events import ScopeStatus
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Child, Fan, Next, Walk
-from trio_recipes.progress.outcome import CANCELLED, PAUSED, Outcome, completed, failed
+from trio_recipes.progress.outcome import CANCELLED, PAUSED, Outcome, completed, failed, gravest
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Step
@@ -112,10 +112,9 @@ class _Graph:
 
     def result(self, outcomes: list[Outcome | None]) -> Outcome:
         self._merge(outcomes)
-        failures = [o for o in outcomes if o is not None and o.failure and not o.handled]
+        failures = [o.failure for o in outcomes if o is not None and o.failure and not o.handled]
         if failures:
-            assert failures[0].failure is not None
-            return failed(failures[0].failure)
+            return failed(gravest(failures))
         stopped = [o for o in outcomes if o is not None and not o.goes_on]
         if stopped:
             return PAUSED if all(o.status is ScopeStatus.WAITING for o in stopped) else CANCELLED

@@ -19,7 +19,7 @@ from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import Foreach, While
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Answer, Ask, Decided, Fan, Guarded, Next, Pass, Walk, Warn, answered
-from trio_recipes.progress.outcome import CANCELLED, PAUSED, SKIPPED, Outcome, failed
+from trio_recipes.progress.outcome import CANCELLED, PAUSED, SKIPPED, Outcome, failed, gravest
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Step
@@ -231,8 +231,10 @@ class _Parallel:
 
     def result(self, outcomes: list[Outcome | None]) -> Outcome:
         failures = [o.failure for o in outcomes if o and o.failure and not o.handled]
-        if self.failure or failures:
-            return self.failure or failed(self._summary(failures))
+        if self.failure and not any(failure.kind is FailureKind.DENIED for failure in failures):
+            return self.failure
+        if failures:
+            return failed(self._summary(failures))
         counted = outcomes[: self.upto]
         stopped = [o for o in counted if o is not None and not o.goes_on]
         if stopped:  # nothing outvotes a cancellation, not even a person who is being asked
@@ -245,6 +247,6 @@ class _Parallel:
         return self.work.done()
 
     def _summary(self, failures: list[Failure]) -> Failure:
-        first = failures[0]
+        first = gravest(failures)
         text = f"step '{self.work.step.id}': {len(failures)} of {len(self.items)} iterations failed: {first.message}"
         return evolve(first, message=text)

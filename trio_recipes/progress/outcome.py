@@ -11,6 +11,8 @@ from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import OnError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trio_recipes.failure import Failure
     from trio_recipes.language.model import Step
     from trio_recipes.values import Value
@@ -62,6 +64,11 @@ def completed(value: Value = None, exit_code: int | None = None) -> Outcome:
 def failed(failure: Failure, exit_code: int | None = None) -> Outcome:
     """The work could not be done; nobody has dealt with that yet."""
     return Outcome(ScopeStatus.FAILED, failure=failure, exit_code=exit_code)
+
+
+def gravest(failures: Sequence[Failure]) -> Failure:
+    """The one of several failures that counts: a denial, which nothing handles; else the first."""
+    return next((failure for failure in failures if failure.kind is FailureKind.DENIED), failures[0])
 
 
 def settle(step: Step, raw: Outcome) -> Outcome:

@@ -15,7 +15,7 @@ from trio_recipes.statuses import Level, ScopeStatus, SessionStatus
 S, C = SessionStatus, ScopeStatus
 
 SESSION_MOVES: Final[dict[SessionStatus, frozenset[SessionStatus]]] = {
-    S.CREATED: frozenset({S.QUEUED, S.RUNNING, S.CANCELLED}),
+    S.CREATED: frozenset({S.QUEUED, S.RUNNING, S.CANCELLED, S.DENIED}),
     S.QUEUED: frozenset({S.RUNNING, S.CANCELLED, S.INTERRUPTED}),
     S.RUNNING: frozenset({S.CANCELLING, S.PAUSED, S.COMPLETED, S.FAILED, S.DENIED, S.CANCELLED, S.INTERRUPTED}),
     S.CANCELLING: frozenset({S.COMPLETED, S.FAILED, S.CANCELLED, S.INTERRUPTED}),
@@ -24,7 +24,7 @@ SESSION_MOVES: Final[dict[SessionStatus, frozenset[SessionStatus]]] = {
     S.DENIED: frozenset(),
     S.FAILED: frozenset({S.RUNNING}),
     S.CANCELLED: frozenset({S.RUNNING}),
-    S.INTERRUPTED: frozenset({S.RUNNING, S.CANCELLING, S.CANCELLED}),
+    S.INTERRUPTED: frozenset({S.RUNNING, S.CANCELLING, S.CANCELLED, S.DENIED}),
 }
 """decisions.md: completed and denied are final; failed, cancelled, paused and interrupted may be resumed."""
 

@@ -51,6 +51,7 @@ def _whole(outcome: Outcome) -> Outcome:
 
 
 def _walk_stages(stages: Sequence[Stage], frame: Frame, path: str) -> Walk:
+    """One stage after the other. A stage that ``skip_remaining`` ended early has completed: its gate asks."""
     outcome = completed()
     for index, stage in enumerate(stages):
         frame.set_stage(stage.name, index)

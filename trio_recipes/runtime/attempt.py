@@ -75,6 +75,7 @@ class Attempts:
         log, path = self.context.log, self.ask.path
         log.emit(AttemptFailed(path=path, failure=outcome.failure, delay=delay))
         if self.ask.inner is not None:
+            self.context.gates.withdraw_below(path)
             self.context.progress.void_below(path)
             self.context.tree.reopen_below(path)
         if self._before is not None:

@@ -192,6 +192,8 @@ class Driver:
         reply: Reply | None = None,
     ) -> int:
         self.run.tree.ended.add(scope.path)
+        if ask.inner is not None:
+            self.run.gates.withdraw_below(scope.path)
         self._answer_request(scope, outcome)
         stopped = outcome.status is ScopeStatus.CANCELLED
         if stopped and ask.inner is None:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from trio_recipes.runtime.drive import Driver
 
 
+LIMIT_GRACE = 10.0
+"""Seconds that steps in hand may take once a limit is reached."""
+
+
 @define(eq=False)
 class Engine:
     """One run of a session.
@@ -40,10 +44,12 @@ class Engine:
     Args:
         driver: what drives its walks.
         frame: the root recipe's variables; the final context when the run has ended.
+        deadline: seconds that the session may still run, or None (recipe-language.md section 12, ``limits``).
     """
 
     driver: Driver
     frame: Frame
+    deadline: float | None = None
     outcome: Outcome = CANCELLED
     cancellation: Cancellation | None = None
     _timers: list[Cancellation] = field(factory=list)
@@ -72,6 +78,8 @@ class Engine:
             self._background = background
             for cancellation in self._timers:
                 background.start_soon(self._after_grace, cancellation)
+            if self.deadline is not None:
+                background.start_soon(self._at_deadline, self.deadline)
             outcome = await self.driver.run_root(Enter(ROOT, "session", partial(walk_recipe, self.frame, ROOT)))
             background.cancel_scope.cancel(reason="the run has ended")
         return outcome
@@ -81,11 +89,10 @@ class Engine:
         if self.outcome.goes_on:
             return RunEnded(status=SessionStatus.COMPLETED)
         if self.cancellation is not None:
-            stopped_at = self.driver.run.tree.stopped_at
+            stopped_at = self.driver.run.tree.stopped_at or self.driver.run.gates.paused_at
             return RunEnded(status=SessionStatus.CANCELLED, cancellation=self.cancellation, current_step=stopped_at)
         if self.outcome.status is ScopeStatus.WAITING:
-            waiting = self.driver.run.progress.open_gates or [*self.driver.run.progress.gates.values()]
-            return RunEnded(status=SessionStatus.PAUSED, current_step=waiting[0].asked.path)
+            return RunEnded(status=SessionStatus.PAUSED, current_step=self.driver.run.gates.paused_at)
         denied = self.driver.run.progress.denied_gates
         if denied and self.driver.run.finishing:
             return RunEnded(status=SessionStatus.DENIED, failure=denial(denied[0]), current_step=denied[0].asked.path)
@@ -139,6 +146,12 @@ class Engine:
             self._timers.append(cancellation)
         else:
             self._background.start_soon(self._after_grace, cancellation)
+
+    async def _at_deadline(self, seconds: float) -> None:
+        await trio.sleep(max(0.0, seconds))
+        at = time.time_ns() // 1000
+        reason = "limits.deadline is reached; resume with a higher one"
+        self.deliver(Cancellation(Level.GRACEFUL, Source.DEADLINE, reason=reason, requested_at=at, grace=LIMIT_GRACE))
 
     async def _after_grace(self, cancellation: Cancellation) -> None:
         await trio.sleep(remaining_grace(cancellation))

@@ -62,6 +62,8 @@ class _Fanned:
             taken = self._take()
             if taken is None:
                 return
+            if self.running:  # the first one works in place of the task that waits for them all
+                self.run.gates.joined()
             self.running += 1
             self.nursery.start_soon(self._serve, taken)
 
@@ -88,14 +90,18 @@ class _Fanned:
 
     async def _serve(self, taken: tuple[int, Child] | None) -> None:
         """Run one child after the other, until there is none left to take; start more if several became ready."""
-        while taken is not None and not self.cut:
-            index, ask = taken
-            answer = await self.answer(ask, self.scope)
-            assert isinstance(answer, Outcome)
-            self._ended(index, answer)
-            taken = self._take()
-            self.fill()
-        self.running -= 1
+        try:
+            while taken is not None and not self.cut:
+                index, ask = taken
+                answer = await self.answer(ask, self.scope)
+                assert isinstance(answer, Outcome)
+                self._ended(index, answer)
+                taken = self._take()
+                self.fill()
+        finally:
+            self.running -= 1
+            if self.running:
+                self.run.gates.left()
 
     def _ended(self, index: int, outcome: Outcome) -> None:
         self.outcomes[index] = outcome

@@ -127,7 +127,7 @@ def not_yet(recipe: Recipe) -> list[Problem]:
     """Features of the language that this version loads but does not run (docs/limits.md); refused, never ignored."""
     used = [
         ("secrets", bool(recipe.secrets)),
-        ("limits", recipe.limits != type(recipe.limits)()),
+        ("limits.cost_usd and limits.tokens", recipe.limits.cost_usd is not None or recipe.limits.tokens is not None),
     ]
     return [
         Problem(f"{what}: this version does not run it yet (docs/limits.md)", recipe.file)

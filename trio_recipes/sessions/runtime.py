@@ -86,6 +86,7 @@ class Runtime:
         context: Mapping[str, Any] | None = None,
         *,
         parent_session_id: str | None = None,
+        deadline: float | None = None,
     ) -> Session:
         """Check a recipe, make a session durable, and begin to run it.
 
@@ -93,6 +94,7 @@ class Runtime:
             recipe: a file, or a recipe that was loaded before.
             context: variables over the recipe's own.
             parent_session_id: links sessions that were started separately.
+            deadline: seconds it may run, instead of the recipe's ``limits.deadline``.
 
         Raises:
             InvalidRecipeError: with every problem of the recipe and those it names; nothing was created.
@@ -110,13 +112,14 @@ class Runtime:
         await trio.lowlevel.checkpoint_if_cancelled()  # the last moment at which nothing has been made
         opening = await self._journal.call(lambda: create(file, created, prepared.frozen(), self._lock))
         assert opening is not None
-        return self._launch(opening)
+        return self._launch(opening, deadline=deadline)
 
-    async def resume(self, session_id: str) -> Session:
+    async def resume(self, session_id: str, *, deadline: float | None = None) -> Session:
         """Run a session again, from where it stopped: only what had not finished runs.
 
         Args:
             session_id: an id, a unique prefix of one, or ``@last``.
+            deadline: seconds that this run may take, instead of what is left of the recipe's ``limits.deadline``.
 
         Raises:
             SessionNotFoundError: if there is no such session.
@@ -128,7 +131,7 @@ class Runtime:
         file = self.store.file(name)
         await trio.lowlevel.checkpoint_if_cancelled()
         opening = await self._journal.call(lambda: begin(file, self._lock, self._check_known))
-        return await self._take_over(opening)
+        return await self._take_over(opening, deadline=deadline)
 
     async def finish(self, session_id: str) -> Session:
         """End a session that was cancelled or denied while nobody ran it: its ``finally`` steps run, nothing else.
@@ -139,10 +142,10 @@ class Runtime:
         opening = await self._journal.call(lambda: begin(file, self._lock, lambda _: None, finishing=True))
         return await self._take_over(opening, finishing=True)
 
-    async def _take_over(self, opening: Opening, *, finishing: bool = False) -> Session:
+    async def _take_over(self, opening: Opening, *, finishing: bool = False, deadline: float | None = None) -> Session:
         if opening.died is not None:
             await kill_marked(opening.died)
-        return self._launch(opening, finishing=finishing)
+        return self._launch(opening, finishing=finishing, deadline=deadline)
 
     def get(self, session_id: str) -> Session:
         """A session of this runtime.
@@ -231,10 +234,10 @@ class Runtime:
 
     # --- running -------------------------------------------------------------------------------------------------
 
-    def _launch(self, opening: Opening, *, finishing: bool = False) -> Session:
+    def _launch(self, opening: Opening, *, finishing: bool = False, deadline: float | None = None) -> Session:
         log = SessionLog(self._journal, opening.file, opening.claim, opening.run, opening.last_seq, opening.connection)
         session = Session(
-            opening.file.session_id, self._engine(opening, log, finishing), log, self._journal, self._trees
+            opening.file.session_id, self._engine(opening, log, finishing, deadline), log, self._journal, self._trees
         )
         if self._observe is not None:
             log.on_commit.append(partial(_tell, self._observe, session.id))
@@ -242,13 +245,16 @@ class Runtime:
         self._nursery.start_soon(session.run, opening.early)
         return session
 
-    def _engine(self, opening: Opening, log: SessionLog, finishing: bool) -> Engine:
+    def _engine(self, opening: Opening, log: SessionLog, finishing: bool, deadline: float | None) -> Engine:
         progress = opening.progress
         created = progress.created
         assert created is not None
         recipes = FrozenRecipes(created.project_path, progress.recipes, log)
         facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path)
-        rules = recipes.root().rate_limiting
+        recipe = recipes.root()
+        rules = recipe.rate_limiting
+        if deadline is None and recipe.limits.deadline is not None:
+            deadline = recipe.limits.deadline - progress.ran / 1_000_000
         run = RunContext(
             session_id=created.session_id,
             project=created.project_path,
@@ -262,7 +268,7 @@ class Runtime:
             finishing=finishing,
             pacer=Pacer.of(rules) if rules else None,
         )
-        return Engine(Driver(run), root_frame(recipes.root(), created.context, facts))
+        return Engine(Driver(run), root_frame(recipe, created.context, facts), None if finishing else deadline)
 
     def _leaves(self) -> dict[str, LeafRunner]:
         return {

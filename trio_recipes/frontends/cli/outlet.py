@@ -6,20 +6,18 @@ import os
 import select
 from functools import partial
 
-from attrs import define
 
-
-@define(eq=False)
 class Outlet:
     """Writes text to a descriptor, whole, past Python's buffers: a blocked write can't hang the interpreter's end.
 
     Args:
         fd: where to.
-        closed: the reader has gone: what is written from now on is dropped.
     """
 
-    fd: int
-    closed: bool = False
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.closed = False
+        """The reader has gone: what is written from now on is dropped."""
 
     def write(self, text: str) -> None:
         """Write; blocks for as long as the reader makes us wait."""
