@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trio_recipes.errors import SessionNotFoundError as SessionNotFoundError
     from trio_recipes.errors import StepFailedError as StepFailedError
     from trio_recipes.errors import StoreError as StoreError
+    from trio_recipes.events import ApprovalStatus as ApprovalStatus
     from trio_recipes.events import Cancellation as Cancellation
     from trio_recipes.events import CancellationStatus as CancellationStatus
     from trio_recipes.events import Level as Level
@@ -58,7 +59,7 @@ _HOME = {
     "errors": """ApprovalGatePausedError BackendError CancellationRequestedError ConfigurationError InternalError
         InvalidRecipeError Problem RecipeError RecipesError SessionBusyError SessionError SessionFinishedError
         SessionNotFoundError StepFailedError StoreError""",
-    "events": "Cancellation CancellationStatus Level SessionStatus Source",
+    "events": "ApprovalStatus Cancellation CancellationStatus Level SessionStatus Source",
     "failure": "Failure",
     "language.load": "load_recipe",
     "language.model": "AgentStep BashStep BlockStep FunctionStep Recipe RecipeStep Stage Step",

@@ -107,6 +107,45 @@ class RecipeFrozen(Event):
 
 
 @frozen(kw_only=True)
+class RecipeReplaced(Event):
+    """A resume brought another recipe: what was frozen counts no more, what ``recipe_frozen`` brings next does."""
+
+    name = "recipe_replaced"
+
+    recipe_name: str
+    recipe_version: str
+    recipe_file: str | None
+    recipe_digest: str
+    cleans_up: bool
+
+
+@frozen(kw_only=True)
+class ContextChanged(Event):
+    """A resume set variables of the caller: from now on they count instead of those that the session began with."""
+
+    name = "context_changed"
+
+    context: Mapping[str, Any]
+
+
+@frozen(kw_only=True)
+class RecordsVoided(Event):
+    """What a resume runs again, because the recipe or a variable is not what it was (decisions.md, "Frozen recipes").
+
+    Args:
+        voided: scopes that are forgotten, with everything below them.
+        reopened: composites that had finished and are entered again: some of what stands below them is kept.
+        gates: gates that ask again, although their stage is kept.
+    """
+
+    name = "records_voided"
+
+    voided: tuple[str, ...] = ()
+    reopened: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
 class ScopeStarted(Event):
     """A scope began in this run. ``digest`` names the definition of its step."""
 
@@ -137,12 +176,16 @@ class AttemptFailed(Event):
 
 @frozen(kw_only=True)
 class Output(Event):
-    """Bytes that a step produced, as they came. ``background``: after the step's value was fixed."""
+    """Bytes that a step produced, as they came. ``background``: after the step's value was fixed.
+
+    ``secrets``: where the values of secrets stand in ``data``, begin and end of each.
+    """
 
     name = "output"
 
     channel: str
     background: bool = False
+    secrets: tuple[tuple[int, int], ...] = ()
     data: bytes = b""
 
 
@@ -196,6 +239,7 @@ class ScopeFinished(Event):
         exit_code: of a bash or command step.
         channel: the output channel whose bytes are its result, or None when ``value`` is.
         value: the result of a leaf that is not text. Composites store none (decisions.md).
+        shown: ``value`` without secrets, if there are any in it.
         seconds: duration on the monotonic clock.
     """
 
@@ -208,12 +252,13 @@ class ScopeFinished(Event):
     exit_code: int | None = None
     channel: str | None = None
     value: Any = None
+    shown: Any = None
     seconds: float = 0.0
 
 
 @frozen(kw_only=True)
 class WorkEnded(Event):
-    """The body of the recipe is over; what follows is ``finally`` and the end of the run."""
+    """A body is over; what follows is the ``finally`` at ``path``, or (at the root) the end of the run."""
 
     name = "work_ended"
 
@@ -307,6 +352,9 @@ KINDS: dict[str, type[Event]] = {
         SessionCreated,
         RunStarted,
         RecipeFrozen,
+        RecipeReplaced,
+        ContextChanged,
+        RecordsVoided,
         ScopeStarted,
         AttemptStarted,
         AttemptFailed,

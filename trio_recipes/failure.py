@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import evolve, frozen
+from attrs import define, evolve, frozen
 
 STDERR_TAIL = 4096
-"""Characters of stderr kept in a message; all of it stays in the record (decisions.md)."""
+"""Bytes of stderr kept for a message; all of it stays in the record (decisions.md)."""
+
+
+@define
+class Tail:
+    """The end of what a program prints."""
+
+    _data: bytes = b""
+
+    def add(self, data: bytes) -> None:
+        """Take a piece."""
+        self._data = (self._data + data)[-STDERR_TAIL - 1 :]
+
+    @property
+    def text(self) -> str:
+        """As it stands in a message, marked where it has been cut."""
+        text = self._data[-STDERR_TAIL:].decode("utf-8", "replace")
+        return text.strip() if len(self._data) <= STDERR_TAIL else "…" + text.lstrip("\ufffd").rstrip()
 
 
 class FailureKind(StrEnum):

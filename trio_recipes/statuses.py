@@ -78,6 +78,7 @@ class ApprovalStatus(StrEnum):
 LIFECYCLE = frozenset(
     {
         "session_created",
+        "recipe_replaced",
         "run_started",
         "work_ended",
         "cancel_requested",

@@ -17,7 +17,7 @@ PACKAGE = "trio_recipes"
 
 # ---------------------------------------------------------------------------------------------- the rules
 
-BASE = {"_version", "errors", "failure", "values", "statuses", "events"}
+BASE = {"_version", "errors", "failure", "masking", "values", "statuses", "events"}
 PURE = BASE | {"language", "progress"}
 ENGINE = PURE | {"runtime", "processes", "steps", "agents", "store"}
 LIBRARY = ENGINE | {"sessions"}
@@ -28,6 +28,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "errors": BASE,
     "failure": BASE,
     "statuses": BASE,
+    "masking": BASE,
     "values": BASE,
     "events": BASE,
     "language": BASE,

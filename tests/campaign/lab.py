@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -52,7 +52,7 @@ def eventually(condition: Callable[[], Any], what: str = "") -> Any:
 
 
 @contextmanager
-def takes_less_than(seconds: float) -> Iterator[None]:
+def takes_less_than(seconds: float) -> Generator[None]:
     """Fail if the body takes longer. Bounds are generous: they tell 'at once' from 'when the step has ended'."""
     began = time.monotonic()
     yield

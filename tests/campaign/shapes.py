@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
@@ -41,14 +42,14 @@ def plain(lab: Lab) -> Shape:
 
 def sequential_loop(lab: Lab) -> Shape:
     """A foreach over three items."""
-    loop = {"foreach": "{{items}}", "collect": "results"}
+    loop: dict[str, Any] = {"foreach": "{{items}}", "collect": "results"}
     file = lab.write("sequential", context={"items": ["a", "b", "c"]}, steps=[lab.step("{{item}}", id="scan", **loop)])
     return Shape(file, frozenset("abc"), ("a",), ("b",), ("c",), "scan[0]")
 
 
 def parallel_loop(lab: Lab) -> Shape:
     """Six items, two at a time."""
-    loop = {"foreach": "{{items}}", "collect": "results", "parallel": 2}
+    loop: dict[str, Any] = {"foreach": "{{items}}", "collect": "results", "parallel": 2}
     step = lab.step("{{item}}", id="scan", **loop)
     file = lab.write("parallel", context={"items": [*"abcdef"]}, steps=[step])
     return Shape(file, frozenset("abcdef"), ("a", "b"), ("c", "d"), ("e", "f"), "scan[0]")
@@ -56,7 +57,7 @@ def parallel_loop(lab: Lab) -> Shape:
 
 def while_loop(lab: Lab) -> Shape:
     """Three rounds that hand a number on."""
-    loop = {"while_condition": "{{n}} < 3", "output": "n"}
+    loop: dict[str, Any] = {"while_condition": "{{n}} < 3", "output": "n"}
     step = lab.step("round{{n}}", "$(({{n}} + 1))", id="again", **loop)
     file = lab.write("while", context={"n": 0}, steps=[step])
     return Shape(file, frozenset({"round0", "round1", "round2"}), ("round0",), ("round1",), ("round2",), "again[0]")
@@ -76,7 +77,7 @@ def nested(lab: Lab) -> Shape:
     parallel = {"foreach": "{{parts}}", "parallel": 2, "collect": "inner"}
     lab.write("middle", context={"name": "", "parts": ["1", "2"]}, steps=[{**inner, **parallel}])
     outer = {"id": "outer", "type": "recipe", "recipe": "middle.yaml", "context": {"name": "{{item}}"}}
-    loop = {"foreach": "{{items}}", "collect": "results"}
+    loop: dict[str, Any] = {"foreach": "{{items}}", "collect": "results"}
     file = lab.write("nested", context={"items": ["x", "y"]}, steps=[{**outer, **loop}])
     names = frozenset(f"{item}{part}{step}" for item in "xy" for part in "12" for step in "pq")
     return Shape(file, names, ("x1p", "x2p"), ("x1q", "x2q"), ("y1q", "y2q"), "outer[0]/inner[0]/p")
@@ -113,4 +114,3 @@ def every_step_once(lab: Lab, shape: Shape, before: list[Entry], finished: set[s
     name_of = {entry.key: entry.name for entry in lab.ledger()}
     done = {name for key, name in name_of.items() if key in finished | keys}
     assert done == shape.names
-

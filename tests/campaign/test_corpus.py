@@ -59,8 +59,9 @@ class Script:
     async def answer(self, request: AgentRequest) -> str:
         """An answer that depends on the request's place only."""
         self.paths.append(request.path)
+        stops = len(self.paths) == self.stop_at
         await trio.lowlevel.checkpoint()
-        if len(self.paths) == self.stop_at:
+        if stops:
             assert self.session is not None
             self.session.cancel("in the middle", immediate=self.immediate)
             await trio.lowlevel.checkpoint()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.campaign.lab import Lab, eventually
+from tests.campaign.lab import Lab, Runner, eventually
 from trio_recipes.events import RunStarted, Signalled
 from trio_recipes.testing import assert_no_survivors, kill_at, resume_until, run_until, survivors
 
@@ -19,7 +20,9 @@ pytestmark = pytest.mark.slow
 
 def eventful(lab: Lab) -> Path:
     """A recipe whose run has most kinds of events: stages of it loop, retry, fail, call, print and warn."""
-    lab.write("sub", context={"name": ""}, steps=[lab.step("sub-{{name}}-1", id="p"), lab.step("sub-{{name}}-2", id="q")])
+    lab.write(
+        "sub", context={"name": ""}, steps=[lab.step("sub-{{name}}-1", id="p"), lab.step("sub-{{name}}-2", id="q")]
+    )
     call = {"id": "call", "type": "recipe", "recipe": "sub.yaml", "context": {"name": "{{item}}"}}
     retry = {"max_attempts": 2, "initial_delay": 0.01}
     flaky = lab.step("flaky", retry=retry)
@@ -36,10 +39,17 @@ def eventful(lab: Lab) -> Path:
         lab.step("round{{n}}", "$(({{n}} + 1))", id="again", while_condition="{{n}} < 2", output="n"),
         lab.step("z"),
     ]
-    return lab.write("eventful", context={"items": ["i", "j", "k"], "parts": ["x", "y"], "n": 0, "nothing": None}, steps=steps, **{"finally": [lab.step("end")]})
+    return lab.write(
+        "eventful",
+        context={"items": ["i", "j", "k"], "parts": ["x", "y"], "n": 0, "nothing": None},
+        steps=steps,
+        **{"finally": [lab.step("end")]},
+    )
 
 
-NAMES = {"a", "end", "flaky", "quits", "i", "j", "k", "z", "round0", "round1"} | {f"sub-{p}-{n}" for p in "xy" for n in "12"}
+NAMES = {"a", "end", "flaky", "quits", "i", "j", "k", "z", "round0", "round1"} | {
+    f"sub-{p}-{n}" for p in "xy" for n in "12"
+}
 
 POINTS = [
     *(("session_created", 1), ("recipe_frozen", 1), ("recipe_frozen", 2), ("run_started", 1)),
@@ -109,13 +119,13 @@ def test_killed_while_it_is_being_cancelled(lab: Lab, kind: str) -> None:
     recipe = lab.write("plain", steps=[deaf, lab.step("b")])
     lab.hold("a")
     with ThreadPoolExecutor() as pool:
-        crashing = pool.submit(run_until, recipe, kill_at(kind), **places(lab))
+        crashing = pool.submit(run_until, recipe, kill_at(kind), store=lab.store, project=lab.root)
         eventually(lambda: lab.begun("a"))
         (session_id,) = [folder.name for folder in (lab.store / "sessions").iterdir()]
         lab.cancel(session_id, "--immediate")
         assert crashing.result().was_killed
     assert_no_survivors(session_id, within=1.0)
-    assert lab.status(session_id) == "interrupted"
+    eventually(lambda: lab.status(session_id) == "interrupted")  # once the watchman has gone too
     lab.release()
     assert lab.resume(session_id).ended()["status"] == "completed"
     assert lab.context(session_id) == {"a": "value of a\n", "b": "value of b\n"}
@@ -131,7 +141,7 @@ def test_killed_while_a_cancellation_is_cleared(lab: Lab) -> None:
     lab.release()
     crash = resume_until(runner.session_id, kill_at("cancellation_cleared"), **places(lab))
     assert crash.was_killed
-    assert lab.status(runner.session_id) == "interrupted"
+    eventually(lambda: lab.status(runner.session_id) == "interrupted")
     assert lab.resume(runner.session_id).ended()["status"] == "completed"
 
 
@@ -143,7 +153,7 @@ def test_killed_at_any_time(lab: Lab, expected: dict[str, Any]) -> None:
     while kills < 30:
         runner = lab.resume(session_id) if session_id else lab.run(recipe)
         session_id = session_id or runner.started().session_id
-        eventually(lambda: runner.lines() or runner.code is not None)
+        eventually(partial(has_begun, runner))
         time.sleep(chance.uniform(0, 0.06))  # the moment of the kill, not a wait for something
         before = lab.finished(session_id)
         runner.kill()
@@ -161,7 +171,12 @@ def test_killed_at_any_time(lab: Lab, expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["sleep 300", "sleep 300 & sleep 300", "trap '' TERM; sleep 300 & while :; do sleep 1; done", "setsid sleep 300 & sleep 300"],
+    [
+        "sleep 300",
+        "sleep 300 & sleep 300",
+        "trap '' TERM; sleep 300 & while :; do sleep 1; done",
+        "setsid sleep 300 & sleep 300",
+    ],
     ids=["child", "grandchild", "ignores-sigterm", "setsid"],
 )
 def test_a_killed_runner_takes_its_processes_along(lab: Lab, command: str) -> None:
@@ -170,10 +185,15 @@ def test_a_killed_runner_takes_its_processes_along(lab: Lab, command: str) -> No
     eventually(lambda: len(survivors(runner.session_id)) >= expected)
     runner.kill()
     assert_no_survivors(runner.session_id, within=1.0)
-    assert lab.show(runner.session_id)["status"] == "interrupted"
+    eventually(lambda: lab.show(runner.session_id)["status"] == "interrupted")
 
 
 # -----------------------------------------------------------------------------------------------------------------
+
+
+def has_begun(runner: Runner) -> bool:
+    """Whether it has taken its session, or ended already."""
+    return bool(runner.lines()) or runner.code is not None
 
 
 def places(lab: Lab) -> dict[str, Path]:

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -105,7 +105,7 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
 
 
 @asynccontextmanager
-async def runtime_in(lab: Lab, **options: Any) -> AsyncIterator[Runtime]:
+async def runtime_in(lab: Lab, **options: Any) -> AsyncGenerator[Runtime]:
     """A runtime of this process; syncing the disk is not the point here."""
     with trio.fail_after(PATIENCE):
         async with open_runtime(store=str(lab.store), project=lab.root, durability="process", **options) as runtime:
@@ -259,6 +259,7 @@ class Zygote:
     """The other process: runs ``cancel`` for us, and forks runners."""
 
     process: subprocess.Popen[str]
+    _read: bytes = b""
 
     def ask(self, **what: Any) -> dict[str, Any]:
         """Have it do something and wait for its answer."""
@@ -270,9 +271,12 @@ class Zygote:
     def answer(self) -> dict[str, Any]:
         """Its next answer."""
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
-        assert ready, "the other process does not answer"
-        answer: dict[str, Any] = json.loads(os.read(self.process.stdout.fileno(), 65536).splitlines()[0])
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+            assert ready, "the other process does not answer"
+            self._read += os.read(self.process.stdout.fileno(), 65536)
+        line, _, self._read = self._read.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def cancel(self, lab: Lab, session_id: str, cell: Cell, during: SlowCommit | None = None) -> None:

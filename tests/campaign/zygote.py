@@ -17,14 +17,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import trio_recipes.frontends.cli.execution
-import trio_recipes.sessions.opening
-import trio_recipes.sessions.runtime
 from trio_recipes.__main__ import main as command_line
+from trio_recipes.frontends.cli import execution
 from trio_recipes.frontends.cli.main import main
+from trio_recipes.sessions import opening, runtime
 from trio_recipes.store import journal, session_file
+
+IMPORTED: Final = (execution, opening, runtime)
+"""What ``run`` would import when it runs."""
 
 
 def serve() -> None:
@@ -78,7 +80,7 @@ def pause(folder: Path, at: str = "", path: str = "") -> None:
             time.sleep(0.001)
 
     if at == "create":
-        trio_recipes.sessions.runtime.create = before(stop, trio_recipes.sessions.runtime.create)
+        runtime.__dict__["create"] = before(stop, runtime.__dict__["create"])
     elif at == "commit":
         session_file._insert = after_record(stop, path, session_file._insert)  # pyright: ignore[reportPrivateUsage]
     elif at == "between":

@@ -12,7 +12,11 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from trio_recipes.sessions.history import read_history
+from trio_recipes.sessions.view import session_view
+from trio_recipes.store.base import open_store
 
 PROGRAM = [sys.executable, "-m", "trio_recipes"]
 PATIENCE = 30.0
@@ -72,11 +76,9 @@ def invoke(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subpr
 
 
 def shown(session: str = "@last") -> dict[str, Any]:
-    """What ``show --json`` says."""
-    found = invoke("show", session, "--json")
-    assert found.returncode == 0, found.stderr
-    view: dict[str, Any] = json.loads(found.stdout)
-    return view
+    """What ``show --json`` says, without a process of its own for it."""
+    store = open_store(create=False)
+    return session_view(read_history(store.file(store.resolve(session))))
 
 
 def eventually(condition: Callable[[], Any]) -> Any:
@@ -86,6 +88,18 @@ def eventually(condition: Callable[[], Any]) -> Any:
         assert time.monotonic() < give_up, f"waited in vain for {condition}"
         time.sleep(0.01)
     return found
+
+
+def writing_to(fifo: Path) -> TextIO:
+    """The writing end of a FIFO, once somebody reads it: plain ``open`` would wait for ever for one who has died."""
+
+    def attempt() -> int | None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads it yet
+            return None
+
+    return os.fdopen(eventually(attempt), "w")
 
 
 class Run:

@@ -85,6 +85,7 @@ REFUSED = [
     (["run", "probe.yaml", "--context", "list.json"], "must be a mapping"),
     (["run", "probe.yaml", "--agents", "nowhere.yaml"], "no such agents file"),
     (["run", "probe.yaml", "--grace", "-1"], "--grace"),
+    (["run", "probe.yaml", "--project", "nowhere"], "no such folder"),
     (["run", "probe.yaml", "--plan"], "--plan"),
     (["run"], "RECIPE"),
     (["rum"], "did you mean 'run'?"),
@@ -116,6 +117,14 @@ def test_variables_are_read_as_yaml(tmp_path: Path) -> None:
     settings = ["--set", "n=3", "--set", "items=[a, b]", "--set", 'text="3"']
     assert invoke("run", recipe, "--context", tmp_path / "given.yaml", *settings, cwd=tmp_path).returncode == 0
     assert shown()["context"] == {"n": 3, "items": ["a", "b"], "text": "3", "file": ["x"]}
+
+
+def test_functions_of_the_project_are_found(tmp_path: Path) -> None:
+    (tmp_path / "functions_of_ours.py").write_text("def run():\n    return 'called'\n")
+    recipe = write_recipe(tmp_path, "- {id: f, type: function, function: 'functions_of_ours:run'}\n")
+    done = invoke("run", recipe, "--project", tmp_path, cwd=tmp_path.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("called\n")
 
 
 def test_control_characters_reach_no_terminal(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from tests.frontends.running import (
     environment,
     eventually,
     gated,
-    invoke,
     running,
     shown,
     write_recipe,
+    writing_to,
 )
+from trio_recipes.store.base import open_store
 from trio_recipes.testing import assert_no_survivors
 
 
@@ -65,6 +66,30 @@ def test_the_third_ctrl_c_waits_for_no_kill_grace(tmp_path: Path) -> None:
         assert run.code == -signal.SIGINT
 
 
+SHIELDED = """
+import pathlib, trio
+
+async def run():
+    with trio.CancelScope(shield=True):
+        pathlib.Path("begun").touch()
+        await trio.sleep(60)
+"""
+
+
+def test_when_even_force_does_not_help_it_leaves(tmp_path: Path) -> None:
+    (tmp_path / "functions_of_ours.py").write_text(SHIELDED)
+    steps = "- {id: stays, type: function, function: 'functions_of_ours:run'}\n"
+    with running("run", write_recipe(tmp_path, steps), cwd=tmp_path) as run:
+        session_id = run.session_id
+        eventually((tmp_path / "begun").exists)
+        for _ in range(3):
+            run.press(signal.SIGINT)
+        run.process.send_signal(signal.SIGINT)  # who presses again does not wait
+        assert run.code == -signal.SIGINT
+        assert "clean-up does not end" in run.said() + run.said()
+    eventually(lambda: shown(session_id)["status"] == "interrupted")
+
+
 def test_ctrl_c_in_the_last_step_comes_too_late(tmp_path: Path) -> None:
     with running("run", write_recipe(tmp_path, gated("wait")), cwd=tmp_path) as run:
         run.until("scope_started", path="wait")
@@ -107,7 +132,7 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
 def test_a_signal_before_the_session_begins_leaves_no_session(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "probe.yaml")
     with running("run", "probe.yaml", cwd=tmp_path) as run:
-        with (tmp_path / "probe.yaml").open("w") as recipe:  # opens once the run reads it
+        with writing_to(tmp_path / "probe.yaml") as recipe:
             assert run.press(signal.SIGINT) == "stopping before anything has begun\n"
             recipe.write(write_recipe(tmp_path, QUICK, name="other").read_text())
         assert run.code == -signal.SIGINT
@@ -119,7 +144,7 @@ def test_a_signal_while_it_starts_leaves_no_traceback(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, QUICK)
     for number, code in ((signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 143)):
         with running("run", recipe, "--context", "given.yaml", cwd=tmp_path) as run:
-            with (tmp_path / "given.yaml").open("w"):
+            with writing_to(tmp_path / "given.yaml"):
                 run.process.send_signal(number)
                 assert run.code == code
             assert run.said() == ""
@@ -140,4 +165,4 @@ def test_a_shell_loop_around_it_stops_too(tmp_path: Path) -> None:
 
 
 def _sessions() -> list[str]:
-    return [line.split()[0] for line in invoke("list", "--all").stdout.splitlines() if "_recipe" in line]
+    return list(open_store(create=False).layout.ids())

@@ -257,6 +257,14 @@ def test_results_keep_the_input_order_whatever_ends_first() -> None:
     assert walker.variables["all"] == ["x", "y"]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_first_break_in_input_order_counts_whatever_ends_first(reverse: bool) -> None:
+    walker = Walker(reverse=reverse)
+    more = ", collect: all, parallel: true, output: o, break_when: \"{{o}} != 'x'\""
+    walker.run(recipe("steps: [" + EACH % more + "]", head=HEAD))
+    assert walker.variables["all"] == ["x", "y"]
+
+
 def test_parallel_iterations_do_not_see_each_other() -> None:
     body = """
 steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -23,6 +24,7 @@ from trio_recipes.events import (
     SessionStatus,
     Source,
     Stamped,
+    Waiting,
     WorkEnded,
 )
 from trio_recipes.failure import Failure, FailureKind
@@ -31,12 +33,12 @@ from trio_recipes.language.model import BashStep, Recipe
 from trio_recipes.progress.asks import NeedRecipe
 from trio_recipes.progress.fold import Progress, fold
 from trio_recipes.progress.frame import SessionFacts, root_frame
-from trio_recipes.progress.path import FINALLY, contains
+from trio_recipes.progress.path import contains, reaches
 from trio_recipes.progress.replay import Replay
 from trio_recipes.runtime.context import RunContext
 from trio_recipes.runtime.drive import Driver
 from trio_recipes.runtime.engine import Engine
-from trio_recipes.runtime.ports import LeafCall, Reply
+from trio_recipes.runtime.ports import LeafCall, LeafRunner, Reply
 from trio_recipes.runtime.scope import ScopeTree
 from trio_recipes.values import Value
 
@@ -85,10 +87,9 @@ def swallows() -> Act:
     """A badly behaved leaf: when it is cancelled it returns as if it had finished."""
 
     async def act(_call: LeafCall) -> Reply:
-        try:
+        with suppress(trio.Cancelled):
             await trio.sleep_forever()
-        except trio.Cancelled:  # noqa: ASYNC103  that is what is bad about it
-            return Reply(value="half done")  # noqa: ASYNC104
+        return Reply(value="half done")
 
     return act
 
@@ -181,7 +182,7 @@ class World:
         self.leaves = Leaves(self.log, self.script, self.default)
         progress = self.progress
         known = Recipes(self.recipes)
-        kinds = dict.fromkeys(("bash", "agent", "function"), self.leaves)
+        kinds: dict[str, LeafRunner] = dict.fromkeys(("bash", "agent", "function"), self.leaves)
         replay = Replay(progress, known.known)
         run = RunContext(FACTS.id, FACTS.project, ScopeTree(), self.log, progress, replay, known, kinds)
         self.engine = Engine(Driver(run), root_frame(self.recipe, self.context, FACTS))
@@ -195,10 +196,20 @@ class World:
                 if after <= 0:
                     engine.deliver(cancellation)
                 else:
-                    nursery.start_soon(self._deliver, after, cancellation)
+                    nursery.start_soon(self.deliver_after, after, cancellation)
             ended = await engine.run()
             nursery.cancel_scope.cancel()
         return self.end(ended)
+
+    async def run_in_host(self, seconds: float, *requests: tuple[float, Cancellation]) -> RunEnded:
+        """One more run, in a host whose scope is cancelled after ``seconds`` (0: before it begins)."""
+        engine, ends = self.prepare(), list[RunEnded]()
+        async with trio.open_nursery() as nursery:
+            for after, cancellation in requests:
+                nursery.start_soon(self.deliver_after, after, cancellation)
+            with trio.move_on_after(seconds):
+                ends.append(await engine.run())
+        return self.end(ends[0])
 
     def end(self, ended: RunEnded) -> RunEnded:
         """Record the terminal event, as a session does, and check the run."""
@@ -206,7 +217,7 @@ class World:
         EventChecker(self).check()
         return ended
 
-    async def _deliver(self, after: float, cancellation: Cancellation) -> None:
+    async def deliver_after(self, after: float, cancellation: Cancellation) -> None:
         await trio.sleep(after)
         self.engine.deliver(cancellation)
 
@@ -283,6 +294,8 @@ class EventChecker:
                 open_paths.remove(event.path)
                 below = [path for path in open_paths if contains(event.path, path)]
                 assert not below, f"{event.path} ended before {below}"
+            elif isinstance(event, Waiting) and event.what == "approval":  # the run pauses there
+                open_paths.remove(event.path)
         assert not open_paths
 
     def cancellations_say_who(self) -> None:
@@ -298,9 +311,7 @@ class EventChecker:
         starts = list(self.world.leaves.begun)
         starts += [(s.seq, s.event.path) for s in self.events if isinstance(s.event, AttemptStarted)]
         for asked in self._requests():
-            late = [
-                path for seq, path in starts if seq >= asked.seq and contains(_at(asked), path) and FINALLY not in path
-            ]
+            late = [path for seq, path in starts if seq >= asked.seq and reaches(_at(asked), path)]
             assert not late, f"{late} began after {asked.event}"
 
     def an_immediate_stop_keeps_no_result(self) -> None:
@@ -310,7 +321,7 @@ class EventChecker:
                 continue
             for stamped in self.events:
                 event = stamped.event
-                if isinstance(event, ScopeFinished) and stamped.seq > asked.seq and contains(at, event.path):
+                if isinstance(event, ScopeFinished) and stamped.seq > asked.seq and reaches(at, event.path):
                     assert event.value is None, event.path
 
     def _requests(self) -> Iterable[Stamped]:

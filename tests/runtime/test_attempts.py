@@ -92,6 +92,16 @@ async def test_a_failed_step_runs_again_with_fresh_attempts(autojump_clock: Mock
     assert len(world.leaves.begun) == 2
 
 
+async def test_fresh_attempts_are_counted_from_one_again(autojump_clock: MockClock) -> None:
+    body = "steps:\n- {id: a, type: bash, command: A, retry: {max_attempts: 2, initial_delay: 50}}"
+    world = World(recipe(body), {"a": fails()})
+    await world.run()
+    await world.run((10, graceful()))  # in the back-off after the first attempt of this run
+    ended = await world.run()
+    assert ended.failure is not None
+    assert (len(world.leaves.begun), ended.failure.attempt) == (1, 2)
+
+
 async def test_the_next_attempt_of_a_composite_starts_afresh(autojump_clock: MockClock) -> None:
     sub = recipe("steps:\n- {id: a, type: bash, command: A}\n- {id: b, type: bash, command: B, output: b}", "sub")
     body = "steps:\n- {id: s, type: recipe, recipe: sub, retry: {max_attempts: 2, initial_delay: 1}, output: s}"

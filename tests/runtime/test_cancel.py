@@ -165,6 +165,14 @@ async def test_a_part_that_an_earlier_run_finished_has_ended(autojump_clock: Moc
     assert not engine.has_ended("b")
 
 
+async def test_a_part_that_is_stopped_while_everything_stops_is_not_handled(autojump_clock: MockClock) -> None:
+    world = World(recipe(THREE.replace("command: B,", "command: B, on_error: continue,")))
+    await world.run((1.2, graceful()), (1.5, immediate("b")))
+    assert world.finished("b").status is ScopeStatus.CANCELLED
+    await world.run()
+    assert world.variables["b"] == "B"
+
+
 async def test_what_runs_under_a_cancelled_part_belongs_to_a_person_not_to_retry(autojump_clock: MockClock) -> None:
     body = "steps:\n- {id: a, type: bash, command: A, retry: {max_attempts: 3}, on_error: continue, timeout: 20}"
     world = World(recipe(body), {"a": takes(10)})
@@ -206,10 +214,7 @@ async def test_nothing_swallows_the_hosts_cancellation(autojump_clock: MockClock
     sub = recipe("steps:\n- {id: a, type: bash, command: A}", "sub")
     script = dict.fromkeys("alw", swallows())
     world = World(recipe(f"steps:\n{steps}", head=HEAD), script, {"sub": sub})
-    engine = world.prepare()
-    with trio.move_on_after(2):
-        ended = await engine.run()
-    world.end(ended)
+    ended = await world.run_in_host(2)
     assert ended.status is SessionStatus.CANCELLED
     assert ended.cancellation is not None
     assert (ended.cancellation.level, ended.cancellation.source) == (Level.IMMEDIATE, Source.HOST)
@@ -220,23 +225,14 @@ async def test_the_hosts_cancellation_during_a_graceful_stop_is_recorded_as_imme
     autojump_clock: MockClock,
 ) -> None:
     world = World(recipe(THREE), {"a": takes(100)})
-    engine = world.prepare()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(world._deliver, 1, graceful())
-        with trio.move_on_after(2):
-            ended = await engine.run()
-    world.end(ended)
+    ended = await world.run_in_host(2, (1, graceful()))
     assert ended.cancellation is not None
     assert ended.cancellation.source is Source.HOST
 
 
 async def test_a_host_that_is_cancelled_already_starts_no_leaf(autojump_clock: MockClock) -> None:
     world = World(recipe(THREE))
-    engine = world.prepare()
-    with trio.CancelScope() as host:
-        host.cancel()
-        ended = await engine.run()
-    world.end(ended)
+    ended = await world.run_in_host(0)
     assert world.leaves.begun == []
     assert ended.status is SessionStatus.CANCELLED
 

@@ -2,11 +2,12 @@
 
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 import trio.lowlevel
@@ -35,13 +36,21 @@ class CountingFile(SessionFile):
         super().append(connection, claim, rows)
 
 
+@attrs.frozen
+class World:
+    log: SessionLog
+    file: CountingFile
+    journal: Journal
+
+
 @asynccontextmanager
-async def a_log(tmp_path: Path, store: SqliteStore | None = None) -> AsyncIterator[tuple[SessionLog, CountingFile]]:
+async def a_log(tmp_path: Path, store: SqliteStore | None = None) -> AsyncGenerator[World]:
     store = store or open_store(tmp_path)
     opening = run_by(store, lock_in(store))
     file = CountingFile(store.layout, ID, "process")
     async with Journal() as journal:
-        yield SessionLog(journal, file, opening.claim, 1, opening.last_seq, opening.connection), file
+        log = SessionLog(journal, file, opening.claim, 1, opening.last_seq, opening.connection)
+        yield World(log, file, journal)
 
 
 def seqs(file: SessionFile) -> list[int]:
@@ -62,7 +71,8 @@ async def emit_and_wait(log: SessionLog) -> None:
 
 
 async def test_an_event_that_was_waited_for_is_on_the_disk(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         seq = log.emit(output("hello"))
         await log.durable(seq)
         with file.reading() as connection:
@@ -70,7 +80,8 @@ async def test_an_event_that_was_waited_for_is_on_the_disk(tmp_path: Path) -> No
 
 
 async def test_many_that_wait_at_once_share_commits(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         async with trio.open_nursery() as nursery:
             for _ in range(200):
                 nursery.start_soon(emit_and_wait, log)
@@ -79,7 +90,8 @@ async def test_many_that_wait_at_once_share_commits(tmp_path: Path) -> None:
 
 
 async def test_numbers_have_no_gaps_whatever_rides_with_what(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
 
         async def emitter(n: int) -> None:
             for _ in range(50):
@@ -97,7 +109,8 @@ async def test_numbers_have_no_gaps_whatever_rides_with_what(tmp_path: Path) -> 
 
 
 async def test_what_nobody_waits_for_is_durable_a_moment_later(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, _file):
+    async with a_log(tmp_path) as world:
+        log = world.log
         committed = trio.Event()
         log.on_commit.append(lambda _events: committed.set())
         seq, start = log.emit(output()), trio.current_time()
@@ -108,7 +121,8 @@ async def test_what_nobody_waits_for_is_durable_a_moment_later(tmp_path: Path) -
 
 
 async def test_observers_are_told_of_events_in_order_and_can_not_hurt(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, _file):
+    async with a_log(tmp_path) as world:
+        log = world.log
         told: list[int] = []
 
         def bad(_events: list[Stamped]) -> None:
@@ -121,7 +135,8 @@ async def test_observers_are_told_of_events_in_order_and_can_not_hurt(tmp_path: 
 
 
 async def test_a_cancelled_wait_leaves_the_others_alone(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         with trio.CancelScope() as scope:
             scope.cancel()
             await emit_and_wait(log)
@@ -134,7 +149,8 @@ async def test_a_cancelled_wait_leaves_the_others_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [StoreWriteError("disk full"), ZeroDivisionError("a bug")])
 async def test_a_failed_commit_releases_all_who_wait(tmp_path: Path, error: Exception) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         file.fail_at, file.failure = 1, error
         raised: list[StoreError] = []
 
@@ -154,7 +170,8 @@ async def test_a_failed_commit_releases_all_who_wait(tmp_path: Path, error: Exce
 
 
 async def test_nothing_is_written_after_a_lost_event(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         await emit_and_wait(log)
         last = log.committed
         file.fail_at = 2
@@ -164,7 +181,7 @@ async def test_nothing_is_written_after_a_lost_event(tmp_path: Path) -> None:
                 log.emit(output())
                 log.commit()
 
-        log._journal.put(two_commits)
+        world.journal.put(two_commits)
         with pytest.raises(StoreError):
             await emit_and_wait(log)
         with pytest.raises(StoreError):
@@ -173,7 +190,8 @@ async def test_nothing_is_written_after_a_lost_event(tmp_path: Path) -> None:
 
 
 async def test_a_real_full_disk(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         pages = log.connection.execute("PRAGMA page_count").fetchone()[0]
         log.connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StoreWriteError, match="full"):
@@ -182,7 +200,8 @@ async def test_a_real_full_disk(tmp_path: Path) -> None:
 
 
 async def test_a_session_taken_over_is_noticed(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         connection = file.connect()
         connection.execute("UPDATE owner SET epoch = epoch + 1, runner = 'somebody else'")
         connection.close()
@@ -191,7 +210,8 @@ async def test_a_session_taken_over_is_noticed(tmp_path: Path) -> None:
 
 
 async def test_an_end_that_fails_releases_who_waits(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, _file):
+    async with a_log(tmp_path) as world:
+        log = world.log
         busy, released = threading.Event(), 0
 
         def broken(_requests: list[RequestRow]) -> list[Event]:
@@ -204,7 +224,7 @@ async def test_an_end_that_fails_releases_who_waits(tmp_path: Path) -> None:
             released += 1
 
         seq = log.emit(output())
-        log._journal.put(busy.wait)
+        world.journal.put(busy.wait)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(expect_failure, log.end(broken, answer))
             await wait_all_tasks_blocked()
@@ -218,7 +238,8 @@ async def test_an_end_that_fails_releases_who_waits(tmp_path: Path) -> None:
 
 
 async def test_the_end_comes_after_everything_and_nothing_after_it(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         log.emit(output())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(log.end, conclude(), answer)
@@ -230,17 +251,28 @@ async def test_the_end_comes_after_everything_and_nothing_after_it(tmp_path: Pat
         assert names[-2:] == ["output", "run_ended"]
 
 
+async def test_what_comes_after_the_end_is_dropped_and_harms_nobody(tmp_path: Path) -> None:
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
+        await log.end(conclude(), answer)
+        await log.durable(log.emit(output("too late")))
+        assert log.failure is None
+        assert seqs(file) == list(range(1, log.committed + 1))
+
+
 async def test_a_closed_log_has_written_what_had_gathered(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
-        log._journal.watch(log)
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
+        world.journal.watch(log)
         seq = log.emit(output())
-        log._journal.forget(log)
-        await log._journal.call(lambda: None)
+        world.journal.forget(log)
+        await world.journal.call(lambda: None)
         assert seqs(file)[-1] == seq
 
 
 async def test_leaving_the_journal_writes_what_had_gathered(tmp_path: Path) -> None:
-    async with a_log(tmp_path) as (log, file):
+    async with a_log(tmp_path) as world:
+        log, file = world.log, world.file
         seq = log.emit(output())
     assert seqs(file)[-1] == seq
 
@@ -251,7 +283,8 @@ async def test_leaving_the_journal_writes_what_had_gathered(tmp_path: Path) -> N
 @pytest.mark.parametrize("poke", [True, False])
 async def test_requests_are_seen_once_with_and_without_a_poke(tmp_path: Path, poke: bool) -> None:
     store = open_store(tmp_path)
-    async with a_log(tmp_path, store) as (log, _file):
+    async with a_log(tmp_path, store) as world:
+        log = world.log
         seen: list[str] = []
         came = trio.Event()
 
@@ -260,21 +293,22 @@ async def test_requests_are_seen_once_with_and_without_a_poke(tmp_path: Path, po
             came.set()
 
         log.on_requests.append(on_requests)
-        log._journal.watch(log)
+        world.journal.watch(log)
         await trio.to_thread.run_sync(ask, store.file(ID), "a")
         if poke:
             log.poke()
         with trio.fail_after(5):
             await came.wait()
         log.poke()
-        await log._journal.call(lambda: None)
+        await world.journal.call(lambda: None)
         await trio.lowlevel.checkpoint()
         assert seen == ["a"]
 
 
 async def test_an_answer_among_the_events_answers_the_request(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    async with a_log(tmp_path, store) as (log, file):
+    async with a_log(tmp_path, store) as world:
+        log, file = world.log, world.file
         number = (await trio.to_thread.run_sync(ask, store.file(ID), "a")).number
         await log.durable(log.emit(RequestAnswered(request_id="a", answer="applied")))
         assert answer_of(file, number or 0) == "applied"

@@ -6,7 +6,7 @@ import datetime
 import re
 from typing import TYPE_CHECKING
 
-from trio_recipes.language.model import AgentStep, BashStep
+from trio_recipes.language.model import AgentStep, BashStep, RecipeStep
 from trio_recipes.language.references import head, loop_texts, work_texts
 from trio_recipes.language.wording import did_you_mean, shown
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from trio_recipes.language.model import Recipe, Stage, Step
     from trio_recipes.language.report import Report
+    from trio_recipes.language.template import Template
 
 LONG_DESCRIPTION = 500
 LONG_ID = 50
@@ -139,14 +140,21 @@ def _check_step(step: Step, recipe: Recipe, report: Report) -> None:
         if surprise := _literal_braces(text):
             report.add(path, surprise, warning=True)
     if isinstance(step, BashStep):
-        for name in sorted({head(reference) for reference in step.command.references} & set(recipe.secrets)):
+        for name in _secrets_in(step.command, recipe):
             report.add(
                 f"{step.where}.command",
                 f"{name!r} is secret, and a command is visible to other programs; "
                 f'use env_from_context: [{name}] and "${name}"',
             )
+    if isinstance(step, RecipeStep):
+        for name in _secrets_in(step.recipe, recipe):
+            report.add(f"{step.where}.recipe", f"{name!r} is secret, and the names of recipes are recorded")
     if isinstance(step, AgentStep) and "{{" in step.agent:
         report.add(f"{step.where}.agent", f"is not a template; the agent's name is {shown(step.agent)}", warning=True)
+
+
+def _secrets_in(text: Template, recipe: Recipe) -> list[str]:
+    return sorted({head(reference) for reference in text.references} & set(recipe.secrets))
 
 
 def _literal_braces(text: str) -> str:

@@ -107,16 +107,20 @@ class Guarded:
     Answered with the body's outcome; with the failure of the clean-up if the body had not failed.
 
     Args:
-        path: the scope that the body stands for; the clean-up's scope is ``~finally`` below it.
+        path: the scope that the body stands for.
+        place: the clean-up's scope.
         body: makes the walk of the body.
         cleanup: makes the walk of the ``finally`` steps, given how the body ended.
         seconds: that the clean-up may take.
+        step: whose ``on_error`` handles a clean-up that fails; None if that of the scope around does.
     """
 
     path: str
+    place: str
     body: Callable[[], Walk]
     cleanup: Callable[[ScopeStatus], Walk]
     seconds: float
+    step: Step | None = None
 
 
 @frozen(eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def label(path: str) -> str:
-    """What a gate is called at the session's root: its stage, or ``stage/sub-stage`` (recipe-language.md section 10)."""
+    """What a gate is called at the root: its stage, or ``stage/sub-stage`` (recipe-language.md section 10)."""
     first, _, rest = path.partition("/")
     return f"{first}/{rest.rpartition('/')[2]}" if rest else first
 
@@ -12,7 +12,7 @@ def label(path: str) -> str:
 def means(text: str, path: str) -> bool:
     """Whether people may call the gate at ``path`` so: by its stage, behind any of the names on the way to it."""
     wanted, segments = text.split("/"), path.split("/")
-    if wanted[-1] != segments[-1]:
+    if not _fits(wanted[-1], segments[-1]):
         return False
     on_the_way = iter(segments[:-1])
     return all(any(_fits(name, segment) for segment in on_the_way) for name in wanted[:-1])

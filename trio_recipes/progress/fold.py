@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from trio_recipes.events import (
     ApprovalDecided,
@@ -16,9 +16,12 @@ from trio_recipes.events import (
     AttemptFailed,
     AttemptStarted,
     CancelRequested,
+    ContextChanged,
     Event,
     Output,
     RecipeFrozen,
+    RecipeReplaced,
+    RecordsVoided,
     RunEnded,
     RunStarted,
     ScopeFinished,
@@ -90,6 +93,10 @@ class GateRecord:
         """When the default applies, or None if it waits for ever."""
         return self.asked_at + int(self.asked.timeout * 1_000_000) if self.asked.timeout > 0 else None
 
+    def takes(self, request_id: str) -> bool:
+        """Whether a request decides on it: not one that answers what was asked before a retry, nor a second one."""
+        return self.decided is None and request_id == f"gate-{self.seq}"
+
 
 @define
 class Progress:
@@ -98,7 +105,7 @@ class Progress:
     Args:
         records: by path, in the order in which the scopes first began.
         recipes: frozen recipe texts by key.
-        bodies: how the body of each ``finally`` that has begun had ended, by the path of the scope it belongs to.
+        bodies: how the body before each ``finally`` that has begun had ended, by the path of the ``finally``.
         gates: by the path of their stage, in the order in which they were reached.
         run: the number of the last run; 0 before the first.
         ended: how the last run ended, or None while it runs (or was interrupted).
@@ -143,32 +150,38 @@ class Progress:
 
     def void_below(self, path: str) -> None:
         """Forget what stands below a composite whose attempt failed: the next attempt starts afresh."""
-        for known in (self.records, self.gates):
+        for known in (self.records, self.gates, self.bodies):
             for below in [p for p in known if p != path and paths.contains(path, p)]:
                 del known[below]
 
-    def cleaned(self, path: str, outcome: ScopeStatus) -> bool:
-        """Whether the ``finally`` at ``path`` is over, for a body that ended with ``outcome``."""
-        record = self.records.get(paths.child(path, paths.FINALLY))
-        return self.bodies.get(path) is outcome and record is not None and record.status in _OVER
+    def void(self, tops: Iterable[str]) -> None:
+        """Forget these scopes and what stands below them."""
+        gone = frozenset(tops)
+        known: dict[str, object]
+        for known in (self.records, self.gates, self.bodies):  # type: ignore[assignment]
+            for path in [p for p in known if p in gone or not gone.isdisjoint(paths.around(p))]:
+                del known[path]
 
-    def body_ended(self, path: str, outcome: ScopeStatus) -> None:
-        """A body ended: clean-up that was made for another outcome, or before the body went on, counts no more."""
-        if self.bodies.get(path) is not outcome:
-            self._void_cleanup(path)
-        self.bodies[path] = outcome
+    def cleanup_over(self, place: str, outcome: ScopeStatus) -> Record | None:
+        """The record of the ``finally`` at ``place`` if it is over, for a body that ended with ``outcome``."""
+        record = self.records.get(place)
+        return record if record and record.status in _OVER and self.bodies.get(place) is outcome else None
+
+    def body_ended(self, place: str, outcome: ScopeStatus) -> None:
+        """The body before the ``finally`` at ``place`` ended: what was made for another outcome counts no more."""
+        if self.bodies.get(place) is not outcome:
+            self._void_cleanup(place)
+        self.bodies[place] = outcome
 
     def body_goes_on(self, leaf: str) -> None:
         """A leaf begins: the bodies that it belongs to have not ended after all."""
-        for path in [p for p in self.bodies if paths.contains(p, leaf)]:
-            if not paths.contains(paths.child(path, paths.FINALLY), leaf):
-                self._void_cleanup(path)
-                del self.bodies[path]
+        for place in paths.cleanups_behind(leaf):
+            if self.bodies.pop(place, None) is not None:
+                self._void_cleanup(place)
 
-    def _void_cleanup(self, path: str) -> None:
-        cleanup = paths.child(path, paths.FINALLY)
-        self.void_below(cleanup)
-        self.records.pop(cleanup, None)
+    def _void_cleanup(self, place: str) -> None:
+        if self.records.pop(place, None) is not None:  # looking at every record is for when there is something
+            self.void_below(place)
 
     def withdraw(self, gates: Iterable[GateRecord]) -> None:
         """Forget questions that nobody has answered: reached again, the gates ask again."""
@@ -226,12 +239,40 @@ def _frozen(progress: Progress, event: RecipeFrozen, _at: int) -> None:
     progress.recipes[event.key] = event
 
 
+def _replaced(progress: Progress, event: RecipeReplaced, _at: int) -> None:
+    assert progress.created is not None
+    progress.recipes.clear()
+    progress.created = evolve(
+        progress.created,
+        recipe_name=event.recipe_name,
+        recipe_version=event.recipe_version,
+        recipe_file=event.recipe_file,
+        recipe_digest=event.recipe_digest,
+        cleans_up=event.cleans_up,
+    )
+
+
+def _context_changed(progress: Progress, event: ContextChanged, _at: int) -> None:
+    assert progress.created is not None
+    progress.created = evolve(progress.created, context={**progress.created.context, **event.context})
+
+
+def _voided(progress: Progress, event: RecordsVoided, _at: int) -> None:
+    progress.void(event.voided)
+    for path in event.reopened:
+        record = progress.records[path]
+        record.status, record.handled, record.failure, record.failed_attempts = ScopeStatus.INTERRUPTED, False, None, 0
+    for path in event.gates:
+        progress.gates.pop(path, None)
+
+
 _OVER = frozenset({ScopeStatus.COMPLETED, ScopeStatus.FAILED})
 _LEAVES = frozenset({"agent", "bash", "function"})
 
 
 def _body_ended(progress: Progress, event: WorkEnded, _at: int) -> None:
-    progress.body_ended(event.path, event.outcome)
+    if event.path:
+        progress.body_ended(event.path, event.outcome)
 
 
 def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
@@ -310,6 +351,9 @@ _HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
     SessionCreated: _created,  # type: ignore[dict-item]
     RunStarted: _run_started,  # type: ignore[dict-item]
     RecipeFrozen: _frozen,  # type: ignore[dict-item]
+    RecipeReplaced: _replaced,  # type: ignore[dict-item]
+    ContextChanged: _context_changed,  # type: ignore[dict-item]
+    RecordsVoided: _voided,  # type: ignore[dict-item]
     ScopeStarted: _started,  # type: ignore[dict-item]
     AttemptFailed: _attempt_failed,  # type: ignore[dict-item]
     AttemptStarted: _attempt_started,  # type: ignore[dict-item]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, frozen
+from attrs import Factory, define, evolve, frozen
 
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import BashStep
+from trio_recipes.progress.vault import Vault, missing
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Recipe, Recursion, Step
@@ -42,11 +43,12 @@ def _over(what: str, stack: tuple[str, ...], hint: str) -> Failure:
 
 @frozen
 class SessionFacts:
-    """What ``{{session.…}}`` says."""
+    """What ``{{session.…}}`` says, and what recipes get from where the session runs."""
 
     id: str
     started: str
     project: str
+    vault: Vault = Factory(Vault)
 
 
 @define(eq=False)
@@ -112,6 +114,9 @@ class Frame:
         max_depth = limits.max_depth if limits else self.max_depth
         if len(stack) > max_depth:
             return _over(f"more than {max_depth} recipes deep (recursion.max_depth)", stack, "raise max_depth")
+        lost = missing(recipe, context, self.facts.vault.outside)
+        if lost:
+            return _closed(recipe, lost)
         budget = Budget(limits.max_total_steps) if limits else self.budget
         return Frame(
             recipe, _start(recipe, context, self.facts), frozenset(context), stack, budget, max_depth, self.facts
@@ -131,10 +136,17 @@ def root_frame(recipe: Recipe, context: Mapping[str, Value], facts: SessionFacts
     return Frame(recipe, variables, frozenset(context), (recipe.name,), budget, limits.max_depth, facts)
 
 
+def _closed(recipe: Recipe, lost: list[str]) -> Failure:
+    text = f"recipe '{recipe.name}': no value for its secret {', '.join(map(repr, lost))}"
+    hint = "pass it in the step's context, or set the environment variable of that name"
+    return Failure(FailureKind.TEMPLATE, text, retryable=False, hint=hint)
+
+
 def _start(recipe: Recipe, context: Mapping[str, Value], facts: SessionFacts) -> dict[str, Value]:
     return {
-        **recipe.context,
+        **{name: value for name, value in recipe.context.items() if name not in recipe.secrets},
         **context,
+        **facts.vault.open(recipe, context),
         "recipe": {"name": recipe.name, "version": recipe.version, "description": recipe.description},
         "session": {"id": facts.id, "started": facts.started, "project": facts.project},
         "_approval_message": "",

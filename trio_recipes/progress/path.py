@@ -8,11 +8,12 @@ every scope, compared and stored, and never parsed on the way.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 ROOT = ""
 FINALLY = "~finally"
 
-_SEGMENT = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_ -]*(?:\[[0-9]{1,9}\])?|~finally)\Z")
+_SEGMENT = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_ -]*|~finally)(?:\[[0-9]{1,9}\])?\Z")
 
 
 def child(path: str, name: str) -> str:
@@ -32,9 +33,53 @@ def contains(outer: str, inner: str) -> bool:
     return inner.startswith(outer) and inner[len(outer)] in "/["
 
 
+def reaches(outer: str, inner: str) -> bool:
+    """Whether a request at ``outer`` concerns ``inner``: what stands below it, but for the ``finally`` there."""
+    return contains(outer, inner) and FINALLY not in inner[len(outer) :]
+
+
 def in_cleanup(path: str) -> bool:
     """Whether ``path`` belongs to some ``finally``."""
     return FINALLY in path
+
+
+def cleanup(path: str) -> str:
+    """The path of the ``finally`` of the recipe or stage at ``path``."""
+    return child(path, FINALLY)
+
+
+def pass_cleanup(path: str) -> str:
+    """The path of the ``finally`` behind one pass of a loop body, as ``scan/~finally[3]``.
+
+    It stands beside the pass, not below it: the pass is over by then, and may be a sub-recipe with one of its own.
+    """
+    loop, _, index = path.rpartition("[")
+    return f"{child(loop, FINALLY)}[{index}"
+
+
+def cleanups_behind(path: str) -> Iterator[str]:
+    """Where the ``finally`` of each body that ``path`` belongs to would stand, the innermost first."""
+    before = ""
+    while True:
+        if path.endswith("]"):
+            yield pass_cleanup(path)
+        if cleanup(path) != before:  # what belongs to a ``finally`` is no part of the body before it
+            yield cleanup(path)
+        if not path:
+            return
+        before, path = path, outer(path)
+
+
+def outer(path: str) -> str:
+    """The scope directly around ``path``: ``a/b`` around ``a/b[3]``, ``a`` around that."""
+    return path[: path.rindex("[")] if path.endswith("]") else path.rpartition("/")[0]
+
+
+def around(path: str) -> Iterator[str]:
+    """Every scope around ``path``, the innermost first, the root last."""
+    while path:
+        path = outer(path)
+        yield path
 
 
 def is_valid(path: str) -> bool:

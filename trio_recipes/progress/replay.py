@@ -19,6 +19,7 @@ from trio_recipes.language.output import interpret
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Answer, Ask, Child, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Pass, Walk
 from trio_recipes.progress.gates import outcome_at
+from trio_recipes.progress.guard import together
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, settle
 
 if TYPE_CHECKING:
@@ -77,10 +78,10 @@ class Replay:
     def _guarded(self, ask: Guarded) -> Outcome:
         """The outcome of a body whose ``finally`` is over, too: a failed clean-up fails what had not failed."""
         outcome = self._walk(ask.body())
-        record = self.progress.records.get(paths.child(ask.path, paths.FINALLY))
-        if record is not None and record.failure is not None and outcome.goes_on:
-            return Outcome(record.status, failure=record.failure)
-        return outcome
+        record = self.progress.records.get(ask.place)
+        if record is None or record.failure is None:
+            return outcome
+        return together(ask, outcome, Outcome(record.status, failure=record.failure))
 
     def _leaf(self, step: Step, record: Record) -> Outcome:
         raw = Outcome(record.status, self._value(step, record), record.failure, exit_code=record.exit_code)

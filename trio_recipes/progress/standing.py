@@ -63,12 +63,15 @@ class Standing:
         """The public projection of level and outcome (decisions.md: computed in this one place)."""
         if self.cancelled:
             return CancellationStatus.CANCELLED
-        return _PUBLIC[self.level]
+        return CancellationStatus.NONE if self.status in _ENDED_OTHERWISE else _PUBLIC[self.level]
 
     def level_at(self, path: str) -> Level:
         """The level asked for at ``path`` itself, for a part around it, or for the whole session."""
         return max([self.level, *(level for part, level in self.parts.items() if contains(part, path))])
 
+
+_ENDED_OTHERWISE = frozenset({SessionStatus.COMPLETED, SessionStatus.DENIED, SessionStatus.FAILED})
+"""A request that came too late for these changed nothing."""
 
 _PUBLIC = {
     Level.NONE: CancellationStatus.NONE,
@@ -141,6 +144,8 @@ class _Epoch:
         self.last_at = row.at
         if row.event == "session_created":
             self.created, self.created_at = row.body, row.at
+        elif row.event == "recipe_replaced":
+            self.created = {**self.created, **row.body}
         elif row.event == "run_started":
             self.run, self.ended, self.waits_for_start = self.run + 1, None, False
             self.requests.clear()

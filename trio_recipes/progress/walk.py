@@ -17,7 +17,7 @@ from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Child, Decided, Enter, Gate, Guarded, NeedRecipe, Pass, Walk, answered
 from trio_recipes.progress.frame import Frame
 from trio_recipes.progress.graph import walk_graph
-from trio_recipes.progress.guard import guard, guarded
+from trio_recipes.progress.guard import guarded, guarded_loop_body
 from trio_recipes.progress.loops import walk_loop
 from trio_recipes.progress.outcome import SKIPPED, Outcome, completed, failed, settle
 
@@ -68,7 +68,7 @@ def _pass_gate(stage: Stage, frame: Frame, path: str, before: Outcome) -> Walk:
     """Ask a person; the decision is there for what follows (recipe-language.md sections 10 and 12)."""
     prompt = stage.approval.prompt
     try:
-        text = prompt.render(frame.variables) if prompt else ""
+        text = frame.facts.vault.mask.text(prompt.render(frame.variables)) if prompt else ""
     except TemplateError as error:
         message = f"stage '{stage.name}': approval prompt: {error}"
         return failed(Failure(FailureKind.TEMPLATE, message, path, retryable=False))
@@ -148,7 +148,7 @@ def guarded_pass(step: Step, frame: Frame, path: str) -> Pass | Decided | Guarde
     """One pass of a loop's body, with the body's ``finally`` behind it."""
     if not step.finally_:
         return pass_of(step, frame, path)
-    return guard(step, frame, path, partial(_just, step, frame, path), walk_steps)
+    return guarded_loop_body(step, frame, path, partial(_just, step, frame, path), walk_steps)
 
 
 def _just(step: Step, frame: Frame, path: str) -> Walk:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import Factory, define
 
+from trio_recipes.progress.path import in_cleanup
 from trio_recipes.runtime.gates import Gatekeeper
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from trio_recipes.progress.replay import Replay
     from trio_recipes.runtime.limits import Pacer
     from trio_recipes.runtime.ports import LeafRunner, Log, RecipeSource
-    from trio_recipes.runtime.scope import ScopeTree
+    from trio_recipes.runtime.scope import Scope, ScopeTree
 
 
 @define(eq=False)
@@ -33,6 +34,7 @@ class RunContext:
         leaves: who performs which kind of leaf.
         gates: asks people.
         finishing: whether only ``finally`` steps run: the session was cancelled or denied while nobody ran it.
+        cleans_up: whether a ``finally`` may come to be due.
         pacer: paces agent steps, if the root recipe asks for that.
     """
 
@@ -46,4 +48,13 @@ class RunContext:
     leaves: Mapping[str, LeafRunner]
     gates: Gatekeeper = Factory(lambda self: Gatekeeper(self.progress, self.log), takes_self=True)
     finishing: bool = False
+    cleans_up: bool = True
     pacer: Pacer | None = None
+
+    def starts_nothing(self, parent: Scope, path: str) -> bool:
+        """The checkpoint of graceful cancellation, before ``path`` begins below ``parent``; of a run that finishes."""
+        return parent.draining or (self.finishing and not in_cleanup(path))
+
+    def had_begun(self, path: str) -> bool:
+        """Whether an earlier run began ``path``, and a ``finally`` below it may be due: it is entered for that."""
+        return self.cleans_up and path in self.progress.records

@@ -25,7 +25,6 @@ from trio_recipes.events import (
 )
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import RecipeStep
-from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Pass, Walk, Warn
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, failed, settle
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
@@ -82,19 +81,19 @@ class Driver:
 
     async def _guarded(self, ask: Guarded, scope: Scope) -> Outcome:
         """A body and, however it ends, its clean-up: inside out, since each awaits its own before it goes on."""
-        if scope.draining and not self._has_begun(ask.path):
-            self.run.tree.note_stop(ask.path)
-            return CANCELLED
+        if not self.run.had_begun(ask.path):
+            if self.run.starts_nothing(scope, ask.path):
+                self.run.tree.note_stop(ask.path)
+                return CANCELLED
+            await trio.lowlevel.checkpoint_if_cancelled()  # a body that has not begun needs no clean-up
         cleanup = CleanUp(self.run, self._enter_cleanup)
         try:
             outcome = await self.drive(ask.body(), scope)
         except trio.Cancelled:
-            await cleanup.after(ask, CANCELLED, scope.why_unwound())  # noqa: ASYNC102  shielded and bounded in there
+            cause = scope.cancellation or scope.why_unwound()
+            await cleanup.after(ask, CANCELLED, cause)  # noqa: ASYNC102  shielded and bounded in there
             raise
         return await cleanup.after(ask, outcome, scope.cancellation)
-
-    def _has_begun(self, path: str) -> bool:
-        return path in self.run.tree.open or path in self.run.progress.records
 
     async def _enter_cleanup(self, ask: Enter, limit: trio.CancelScope) -> Outcome:
         return await self._enter(ask, None, limit)
@@ -112,10 +111,11 @@ class Driver:
     async def _scope(self, ask: Pass | Enter, parent: Scope) -> Outcome:
         if self.run.progress.finished(ask.path) and not self._reruns(ask):
             return self.run.replay.scope(ask)
-        if self._starts_nothing(ask, parent):
-            self.run.tree.note_stop(ask.path)
-            return CANCELLED
-        await trio.lowlevel.checkpoint_if_cancelled()  # the host's cancellation starts nothing new either
+        if ask.inner is None or not self.run.had_begun(ask.path):
+            if self.run.starts_nothing(parent, ask.path):
+                self.run.tree.note_stop(ask.path)
+                return CANCELLED
+            await trio.lowlevel.checkpoint_if_cancelled()  # the host's cancellation starts nothing new either
         unfinished = had_started(self.run, ask) if isinstance(ask, Pass) else None
         if unfinished is not None and isinstance(ask, Pass):
             outcome = await decide(self.run, ask, unfinished, parent)
@@ -131,16 +131,11 @@ class Driver:
         return True
 
     def _settled(self, ask: Pass, outcome: Outcome) -> Outcome:
-        """Record an outcome that was decided on without running; a pause is none."""
-        if outcome.status in (ScopeStatus.SKIPPED, ScopeStatus.FAILED):
+        """Record a leaf that was decided on without running it; of one that a person decides on, the gate tells."""
+        if ask.step.on_interrupt != "ask":
+            self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest))
             self._record(ask.path, outcome, None)
         return outcome
-
-    def _starts_nothing(self, ask: Pass | Enter, parent: Scope) -> bool:
-        """The checkpoint of graceful cancellation, and of a run that only finishes: that enters what had begun."""
-        if not self.run.finishing or paths.in_cleanup(ask.path):
-            return parent.draining
-        return ask.inner is None or ask.path not in self.run.progress.records
 
     async def _enter(self, ask: Pass | Enter, parent: Scope | None, limit: trio.CancelScope | None = None) -> Outcome:
         scope = Scope(self.run.tree, ask.path, parent)
@@ -170,7 +165,7 @@ class Driver:
         return await self._enter(ask, None)
 
     async def _perform(self, ask: Pass | Enter, attempts: Attempts | None, scope: Scope) -> Outcome:
-        if scope.draining and not self.run.finishing:  # asked to stop before it began: born cancelled
+        if scope.draining and not self.run.had_begun(scope.path):  # asked to stop before it began: born cancelled
             return CANCELLED
         if attempts is not None:
             return await attempts.run()
@@ -204,7 +199,7 @@ class Driver:
     def _answer_request(self, scope: Scope, outcome: Outcome) -> None:
         """Tell who asked for this part to stop what became of it; the session's own are answered at the run's end."""
         own = scope.own
-        if own is not None and own.request_id and scope.parent is not None:
+        if own is not None and own.request_id and scope.path:
             answer = TOO_LATE if outcome.status in GOES_ON else APPLIED
             self.run.log.emit(RequestAnswered(path=scope.path, request_id=own.request_id, answer=answer))
 
@@ -243,7 +238,8 @@ def _at_edge(ask: Pass | Enter, scope: Scope, raw: Outcome) -> Outcome:
     """
     if raw.status is ScopeStatus.CANCELLED:
         own, parent = scope.own, scope.parent
-        if own is None or parent is None or parent.draining or own.source is Source.SIBLING_FAILURE:
+        above = not scope.path or (parent is not None and parent.draining)
+        if own is None or above or own.source is Source.SIBLING_FAILURE:
             return raw
         raw = failed(_cancelled_here(ask, own))
     return settle(ask.step, raw) if ask.step else raw

@@ -69,8 +69,7 @@ class Engine:
             raise
         except InternalError as error:
             self.outcome = failed(Failure(FailureKind.INTERNAL, str(error), retryable=False))
-        if ROOT not in self.driver.run.progress.bodies:  # else it was said before its finally
-            self.driver.run.log.emit(WorkEnded(outcome=self.outcome.status))
+        self.driver.run.log.emit(WorkEnded(outcome=self.outcome.status))
         return self._ended()
 
     async def _work(self) -> Outcome:
@@ -118,7 +117,7 @@ class Engine:
     def deliver(self, cancellation: Cancellation, *, escalates: bool = False, forced: bool = False) -> int:
         """Let a request take effect, at once and synchronously; returns the ``seq`` of its event."""
         seq = self.driver.run.log.emit(CancelRequested(cancellation=cancellation, escalates=escalates, forced=forced))
-        if forced:
+        if forced and cancellation.at == ROOT:  # for a part: its own grace holds, and that of its siblings
             self.driver.run.tree.forcible.force()
         if cancellation.at == ROOT:
             self._rise(cancellation)

@@ -14,7 +14,8 @@ from attrs import define
 
 from trio_recipes.events import Cancellation, Level, ScopeStatus, Source
 from trio_recipes.progress.asks import Answer, Ask, Child, Fan, Guarded, Next
-from trio_recipes.progress.outcome import Outcome
+from trio_recipes.progress.guard import cleaned
+from trio_recipes.progress.outcome import Outcome, completed
 from trio_recipes.runtime.scope import concurrent
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ class _Fanned:
         while self.ready and not self.stopped:
             path = self.fan.path_of(self.ready[0])
             finished = self.run.progress.finished(path) is not None
-            if self.scope.draining and not finished and not self.run.finishing:
-                self.run.tree.note_stop(path)
-                return None
             index = self.ready.popleft()
+            if not finished and not self.run.had_begun(path) and self.run.starts_nothing(self.scope, path):
+                self.run.tree.note_stop(path)
+                continue
             ask = self.fan.make(index)
             if not finished or self._owes_cleanup(ask):
                 return index, ask
@@ -86,7 +87,7 @@ class _Fanned:
         return None
 
     def _owes_cleanup(self, ask: Child) -> bool:
-        return isinstance(ask, Guarded) and not self.run.progress.cleaned(ask.path, ScopeStatus.COMPLETED)
+        return isinstance(ask, Guarded) and not cleaned(self.run.progress, ask, completed(), ScopeStatus.COMPLETED)
 
     async def _serve(self, taken: tuple[int, Child] | None) -> None:
         """Run one child after the other, until there is none left to take; start more if several became ready."""

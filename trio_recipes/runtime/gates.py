@@ -72,7 +72,7 @@ class Gatekeeper:
         while record.decided is None and not scope.draining:
             if _is_over(record):
                 await self._expire(record)
-            elif await self._wait(record, scope) and record.decided is None and not scope.draining:
+            elif await self._wait(record, scope):
                 self._paused.append(record)
                 return PAUSED
         return CANCELLED if record.decided is None else outcome_at(self.progress, gate)
@@ -103,7 +103,7 @@ class Gatekeeper:
                     await visit.news.wait()
             finally:
                 self.joined()
-        return visit.pauses
+        return visit.pauses and record.decided is None and not scope.draining
 
     @contextmanager
     def _visiting(self, record: GateRecord) -> Iterator[_Visit]:
@@ -165,7 +165,7 @@ class Gatekeeper:
         """The gate at which the run pauses; one that still waits, if there is one."""
         known = [gate for gate in self._paused if self.progress.gates.get(gate.asked.path) is gate]
         waiting = [gate for gate in known if gate.decided is None] or known
-        return waiting[0].asked.path if waiting else None
+        return min(waiting, key=lambda gate: gate.seq).asked.path if waiting else None
 
 
 def _is_below(path: str, gate: GateRecord) -> bool:

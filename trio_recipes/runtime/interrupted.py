@@ -50,6 +50,6 @@ async def decide(run: RunContext, ask: Pass, record: Record, scope: Scope) -> Ou
 
 def _question(ask: Pass, record: Record) -> str:
     printed = b"".join(data for chunks in record.chunks.values() for data in chunks)
-    partial = printed.decode("utf-8", "replace")[-TAIL:]
+    partial = ask.frame.facts.vault.mask.text(printed.decode("utf-8", "replace"))[-TAIL:]
     shown = f" Its output so far:\n{partial}" if partial else ""
     return f"Step '{ask.step.id}' had started and not finished; it may have had effects. Run it again?{shown}"

@@ -161,7 +161,7 @@ class ScopeTree:
     def wake(self, path: str) -> None:
         """End what waits at or below ``path``."""
         for nap, where in list(self.naps.items()):
-            if paths.contains(path, where):
+            if paths.reaches(path, where):
                 nap.cancel(reason="graceful cancellation")
 
     def children(self, scope: Scope) -> list[Scope]:
@@ -170,8 +170,8 @@ class ScopeTree:
 
     def level_at(self, path: str) -> Level:
         """The level that holds at ``path``, whether its scope is open or not."""
-        asked = [node.own.level for p, node in self.open.items() if node.own and paths.contains(p, path)]
-        asked += [c.level for p, c in self.held.items() if paths.contains(p, path)]
+        asked = [node.own.level for p, node in self.open.items() if node.own and paths.reaches(p, path)]
+        asked += [c.level for p, c in self.held.items() if paths.reaches(p, path)]
         return max(asked, default=Level.NONE)
 
     def reopen_below(self, path: str) -> None:
@@ -248,12 +248,20 @@ def unwrapped(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def in_own_task(work: Callable[[], Awaitable[T]]) -> T:
-    """Run ``work`` in a task of its own, so that deep nesting starts with an empty Python stack."""
+    """Run ``work`` in a task of its own, so that deep nesting starts with an empty Python stack.
+
+    What ended under a shield of its own (``finally``) has ended, though a cancellation came meanwhile: that is raised
+    at the next checkpoint, as it would be without the task.
+    """
     box: list[T] = []
 
     async def fill() -> None:
         box.append(await work())
 
-    async with concurrent() as nursery:
-        nursery.start_soon(fill)
+    try:
+        async with concurrent() as nursery:
+            nursery.start_soon(fill)
+    except trio.Cancelled:  # noqa: ASYNC103
+        if not box:
+            raise
     return box[0]

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from trio_recipes.events import SessionCreated
 from trio_recipes.sessions.recipes import Prepared, prepare
+from trio_recipes.sessions.secrets import references
 from trio_recipes.store.layout import new_session_id
 from trio_recipes.store.runs import create
 
@@ -29,7 +30,7 @@ def created_event(prepared: Prepared, project: str, context: Mapping[str, Value]
         recipe_version=recipe.version,
         recipe_file=recipe.file,
         project_path=project,
-        context=context,
+        context=references(recipe, context),
         parent_session_id=parent,
         recipe_digest=recipe.digest,
         cleans_up=prepared.cleans_up,

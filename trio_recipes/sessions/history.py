@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from trio_recipes.errors import InternalError
 from trio_recipes.progress.asks import Enter
 from trio_recipes.progress.fold import Progress, fold
 from trio_recipes.progress.frame import Frame, SessionFacts, root_frame
+from trio_recipes.progress.masked import shown
+from trio_recipes.progress.outcome import CANCELLED, Outcome
 from trio_recipes.progress.path import ROOT
 from trio_recipes.progress.replay import Replay
 from trio_recipes.progress.times import iso
+from trio_recipes.progress.vault import Vault, hidden
 from trio_recipes.progress.walk import walk_recipe
 from trio_recipes.sessions.recipes import FrozenRecipes
+from trio_recipes.sessions.secrets import restored
 from trio_recipes.store.codec import from_row
 
 if TYPE_CHECKING:
-    from trio_recipes.progress.outcome import Outcome
     from trio_recipes.progress.standing import Standing
     from trio_recipes.store.session_file import SessionFile
 
@@ -53,7 +57,7 @@ def read_history(file: SessionFile) -> History:
     with file.reading() as connection:
         standing = file.standing(connection)
         rows = file.rows(connection)
-    progress = fold(from_row(row) for row in rows)
+    progress = fold(shown(from_row(row)) for row in rows)
     frame, outcome = replayed(progress)
     return History(standing, progress, frame, outcome)
 
@@ -63,8 +67,14 @@ def replayed(progress: Progress) -> tuple[Frame, Outcome]:
     created = progress.created
     assert created is not None
     recipes = FrozenRecipes(created.project_path, progress.recipes)
-    facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path)
-    frame = root_frame(recipes.root(), created.context, facts)
+    facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path, Vault(hidden))
+    root = recipes.root()
+    frame = root_frame(root, restored(root, created.context, {}), facts)
     replay = Replay(progress, recipes.known)
-    outcome = replay.scope(Enter(ROOT, "session", partial(walk_recipe, frame, ROOT)))
+    try:
+        outcome = replay.scope(Enter(ROOT, "session", partial(walk_recipe, frame, ROOT)))
+    except InternalError:
+        if not any(recipes.parse(key).secrets for key in progress.recipes):
+            raise
+        return frame, CANCELLED  # a condition hung on a secret, whose value is not known here: shown as far as it is
     return frame, outcome

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError
-from trio_recipes.events import CancellationStatus, Level, SessionStatus
+from trio_recipes.events import ApprovalStatus, CancellationStatus, Level, SessionStatus
+from trio_recipes.progress.decisions import means
 from trio_recipes.progress.tables import FINISHED, Effect
-from trio_recipes.sessions.requesting import request
-from trio_recipes.store import requests
+from trio_recipes.sessions.pending import by_name, pending_fields
+from trio_recipes.sessions.requesting import lapse, request, settle
+from trio_recipes.store import approvals, requests
 from trio_recipes.store.base import open_store
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ _MESSAGES = {
 
 
 class SessionManager:
-    """Creates, cancels, looks up and clears sessions.
+    """Creates, cancels, approves, looks up and clears sessions.
 
     Args:
         base_dir: the store's folder; the user's own store if None.
@@ -96,12 +98,10 @@ class SessionManager:
         Raises:
             SessionNotFoundError: if the project has no such session.
         """
-        standing = self._find(session_id, project_path)
-        if standing is None:
-            raise SessionNotFoundError(f"Session not found: {session_id}")
+        file = self._known(session_id, project_path)
         from trio_recipes.sessions.state import project_state  # noqa: PLC0415  reads all records
 
-        return project_state(self._store.file(session_id))
+        return project_state(file)
 
     def cleanup_old_sessions(self, project_path: str | os.PathLike[str]) -> int:
         """Delete the project's completed and denied sessions older than ``auto_cleanup_days``; returns how many.
@@ -178,13 +178,126 @@ class SessionManager:
     def is_cancellation_requested(self, session_id: str, project_path: str | os.PathLike[str]) -> bool:
         """Whether a session was asked to stop and has not ended yet."""
         asked = (CancellationStatus.REQUESTED, CancellationStatus.IMMEDIATE)
-        return self.get_cancellation_status(session_id, project_path) in asked
+        return self._asked(session_id, project_path) in asked
 
     def is_immediate_cancellation(self, session_id: str, project_path: str | os.PathLike[str]) -> bool:
         """Whether a session was asked to stop at once and has not ended yet."""
-        return self.get_cancellation_status(session_id, project_path) is CancellationStatus.IMMEDIATE
+        return self._asked(session_id, project_path) is CancellationStatus.IMMEDIATE
+
+    def _asked(self, session_id: str, project_path: str | os.PathLike[str]) -> CancellationStatus:
+        """What a session still has to do: nothing if it ended otherwise, before the request could take effect."""
+        standing = self._find(session_id, project_path)
+        if standing is None or standing.status in (*FINISHED, SessionStatus.FAILED):
+            return CancellationStatus.NONE
+        return standing.cancellation
+
+    # --- approving -----------------------------------------------------------------------------------------------
+
+    def set_pending_approval(
+        self,
+        session_id: str,
+        project_path: str | os.PathLike[str],
+        stage_name: str,
+        prompt: str,
+        timeout: float = 0,
+        default: str = "deny",
+    ) -> None:
+        """Ask about a stage of a session that nobody runs, before its run comes to the gate.
+
+        A run asks by itself, with the recipe's own prompt. What is asked (and perhaps decided) here holds when the
+        run comes to this gate; a stage that has none is never waited for.
+
+        Raises:
+            SessionNotFoundError: if the project has no such session.
+            SessionBusyError: while a live process runs it: only that asks.
+            SessionError: if the session has ended, or the stage has been decided.
+        """
+        question = {"prompt": prompt, "timeout": float(timeout), "default": default}
+        approvals.ask(self._known(session_id, project_path), stage_name, question)
+
+    def get_pending_approval(self, session_id: str, project_path: str | os.PathLike[str]) -> dict[str, Any] | None:
+        """The first gate at which a session waits, or None: :meth:`list_pending_approvals` has all of them."""
+        found = self._pending(self._known(session_id, project_path))
+        return found[0] if found else None
+
+    def list_pending_approvals(self, project_path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+        """Every gate of the project at which a session waits; the newest session's first."""
+        files = [self._file(summary["session_id"]) for summary in self.list_sessions(project_path)]
+        return [gate for file in files for gate in self._pending(file)]
+
+    def set_stage_approval_status(
+        self,
+        session_id: str,
+        project_path: str | os.PathLike[str],
+        stage_name: str,
+        status: ApprovalStatus,
+        reason: str | None = None,
+        *,
+        by: str = "",
+        via: str = "api",
+    ) -> None:
+        """Approve or deny a gate: once, and for good.
+
+        Args:
+            session_id: the session.
+            project_path: its project.
+            stage_name: the stage, its path (``audit[3]/release``), or ``stage/sub-stage``.
+            status: ``APPROVED`` or ``DENIED``.
+            reason: the message that what follows sees, or why not.
+            by: who decides, for the record.
+            via: by which door; ``tool`` and ``mcp`` are refused where the recipe says ``by: human``.
+
+        Raises:
+            ValueError: for a status that nobody can set: the others follow from what happens.
+            SessionNotFoundError: if the project has no such session.
+            SessionError: if no such gate waits, several do, or it is too late; it says what it lost to.
+        """
+        if status not in (ApprovalStatus.APPROVED, ApprovalStatus.DENIED):
+            raise ValueError(f"a stage can be approved or denied, not set to {status}")
+        file, approved = self._known(session_id, project_path), status is ApprovalStatus.APPROVED
+        settle(file, stage_name, approved=approved, by=by, via=via, message=reason or "")
+
+    def get_stage_approval_status(
+        self, session_id: str, project_path: str | os.PathLike[str], stage_name: str
+    ) -> ApprovalStatus:
+        """Where a stage's approval stands; ``NOT_REQUIRED`` if nobody was asked (yet)."""
+        known = approvals.statuses(self._known(session_id, project_path))
+        found = [status for path, status in known.items() if means(stage_name, path)]
+        return known.get(stage_name) or (found[-1] if found else ApprovalStatus.NOT_REQUIRED)
+
+    def clear_pending_approval(self, session_id: str, project_path: str | os.PathLike[str]) -> None:
+        """Forget what a session that nobody runs has asked. Decisions stay; no gate is passed without one.
+
+        The run asks again when it comes to the gate.
+
+        Raises:
+            SessionNotFoundError: if the project has no such session.
+            SessionBusyError: while a live process runs it.
+        """
+        approvals.withdraw(self._known(session_id, project_path))
+
+    def check_approval_timeout(self, session_id: str, project_path: str | os.PathLike[str]) -> ApprovalStatus | None:
+        """Apply the defaults of gates whose time is over.
+
+        Returns:
+            ``APPROVED`` or ``TIMEOUT`` (denied) if one was applied, else None.
+        """
+        settled = lapse(self._known(session_id, project_path))
+        if not settled:
+            return None
+        return ApprovalStatus.APPROVED if all(one.approved for one in settled) else ApprovalStatus.TIMEOUT
+
+    def _pending(self, file: SessionFile) -> list[dict[str, Any]]:
+        gates = approvals.pending(file)
+        recipe = self._store.standing(file.session_id).created.get("recipe_name") if gates else None
+        return [pending_fields(file.session_id, recipe, gate, name) for name, gate in by_name(gates).items()]
 
     # -------------------------------------------------------------------------------------------------------------
+
+    def _known(self, session_id: str, project_path: str | os.PathLike[str]) -> SessionFile:
+        if self._find(session_id, project_path) is None:
+            raise SessionNotFoundError(f"Session not found: {session_id}")
+        return self._file(session_id)
 
     def _file(self, session_id: str) -> SessionFile:
         return self._store.file(session_id)

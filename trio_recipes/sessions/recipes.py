@@ -126,7 +126,6 @@ class _Gathering:
 def not_yet(recipe: Recipe) -> list[Problem]:
     """Features of the language that this version loads but does not run (docs/limits.md); refused, never ignored."""
     used = [
-        ("secrets", bool(recipe.secrets)),
         ("limits.cost_usd and limits.tokens", recipe.limits.cost_usd is not None or recipe.limits.tokens is not None),
     ]
     return [

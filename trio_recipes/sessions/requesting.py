@@ -10,12 +10,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from trio_recipes.errors import SessionError
 from trio_recipes.store.requests import submit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_recipes.store.approvals import OpenGate
+    from trio_recipes.store.approvals import Settled
     from trio_recipes.store.requests import Ack
     from trio_recipes.store.session_file import SessionFile
 
@@ -31,23 +32,43 @@ def request(file: SessionFile, cancellation: Mapping[str, Any], *, escalates: bo
     return ack
 
 
-def settle(file: SessionFile, stage: str, **decision: Any) -> OpenGate:
-    """Decide on a gate, and see to it that a denial is final: see :func:`trio_recipes.store.approvals.decide`."""
+def settle(file: SessionFile, stage: str, **decision: Any) -> Settled:
+    """Decide on a gate, and see to it that a denial is final: see :func:`trio_recipes.store.approvals.decide`.
+
+    Raises:
+        SessionError: if the gate can't be decided so, or its default came first.
+    """
     from trio_recipes.store.approvals import decide  # noqa: PLC0415  not for `cancel`
 
-    gate = decide(file, stage, **decision)
-    if gate.unfinished:
+    settled = decide(file, stage, **decision)
+    if settled.unfinished:
         start(file)
-    return gate
+    if settled.expired:
+        gate = settled.gate
+        raise SessionError(
+            f"too late: nobody decided on '{gate.path}' within {gate.timeout:g} s, so its default holds: {gate.default}"
+        )
+    return settled
+
+
+def lapse(file: SessionFile) -> list[Settled]:
+    """Apply the defaults that are due: see :func:`trio_recipes.store.approvals.expire`."""
+    from trio_recipes.store.approvals import expire  # noqa: PLC0415  not for `cancel`
+
+    settled = expire(file)
+    if any(one.unfinished for one in settled):
+        start(file)
+    return settled
 
 
 def start(file: SessionFile) -> None:
     """Start a finisher, detached. Two of them are no harm: one gets the session, the other is refused and ends."""
     import subprocess  # noqa: PLC0415  a few milliseconds that `cancel` saves
+    import threading  # noqa: PLC0415
 
     from trio_recipes.processes import detached  # noqa: PLC0415  trio: only where a finisher is needed
 
-    subprocess.Popen(
+    finisher = subprocess.Popen(
         [sys.executable, "-m", _FINISHER, str(file.layout.root), file.session_id],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -56,3 +77,4 @@ def start(file: SessionFile) -> None:
         cwd="/",
         start_new_session=True,
     )
+    threading.Thread(target=finisher.wait, daemon=True).start()  # a host that lives on keeps no zombie

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from trio_recipes.errors import (
     ApprovalGatePausedError,
@@ -14,6 +14,8 @@ from trio_recipes.errors import (
     StoreError,
 )
 from trio_recipes.events import Level, SessionStatus
+from trio_recipes.masking import Mask
+from trio_recipes.progress.decisions import label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,20 +39,35 @@ class SessionResult:
         cancellation: who asked it to stop, how and why.
         current_step: the path where it stopped.
         still_running: what resisted the stop, by name.
-        gate: the gate it waits at, when paused.
+        gates: those it waits at, when paused; if they have all been decided meanwhile, the one where it paused.
         error: the store's error, if the run could not be recorded to its end.
+        mask: hides the run's secrets, which ``context`` and ``final_output`` may hold: for showing them to people.
     """
 
     session_id: str
     status: SessionStatus
-    context: Mapping[str, Value]
-    final_output: Value = None
+    context: Mapping[str, Value] = field(repr=False)
+    final_output: Value = field(default=None, repr=False)
     failure: Failure | None = None
     cancellation: Cancellation | None = None
     current_step: str | None = None
     still_running: tuple[str, ...] = ()
-    gate: GateRecord | None = None
+    gates: tuple[GateRecord, ...] = ()
     error: StoreError | None = None
+    mask: Mask = field(default=Mask(), repr=False)
+
+    @property
+    def shown_output(self) -> Value:
+        """The final output without secrets."""
+        return self.mask.value(self.final_output)
+
+    @property
+    def gate(self) -> GateRecord | None:
+        """The gate at which it paused, or None if it did not."""
+        if self.status is not SessionStatus.PAUSED:
+            return None
+        found = [gate for gate in self.gates if gate.asked.path == self.current_step] or self.gates
+        return found[0] if found else None
 
     def unwrap(self) -> Mapping[str, Value]:
         """The final context of a session that completed.
@@ -70,7 +87,8 @@ class SessionResult:
             raise CancellationRequestedError(self.session_id, immediate, self.current_step)
         if self.status is SessionStatus.PAUSED:
             asked = self.gate.asked if self.gate else None
-            raise ApprovalGatePausedError(self.session_id, asked.stage if asked else "", asked.prompt if asked else "")
+            stage, prompt = (label(asked.path), asked.prompt) if asked else ("", "")
+            raise ApprovalGatePausedError(self.session_id, stage, prompt)
         if self.failure is not None:
             raise StepFailedError(self.session_id, self.failure)
         raise InternalError(f"session {self.session_id} ended as {self.status} without a reason")

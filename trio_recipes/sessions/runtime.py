@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -19,8 +20,10 @@ from trio_recipes.language.model import Recipe
 from trio_recipes.processes.sweep import kill_marked
 from trio_recipes.processes.trees import ProcessTrees
 from trio_recipes.progress.frame import SessionFacts, root_frame
+from trio_recipes.progress.masked import shown
 from trio_recipes.progress.replay import Replay
 from trio_recipes.progress.times import iso
+from trio_recipes.progress.vault import Vault
 from trio_recipes.runtime.context import RunContext
 from trio_recipes.runtime.drive import Driver
 from trio_recipes.runtime.engine import Engine
@@ -29,7 +32,8 @@ from trio_recipes.runtime.limits import Pacer
 from trio_recipes.runtime.scope import ScopeTree
 from trio_recipes.sessions.creation import created_event
 from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names, prepare
-from trio_recipes.sessions.requesting import request, settle
+from trio_recipes.sessions.requesting import lapse, request, settle
+from trio_recipes.sessions.secrets import MaskedLog, require, restored
 from trio_recipes.sessions.session import Session
 from trio_recipes.steps import named
 from trio_recipes.steps.agent import AgentRunner
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from trio_recipes.runtime.ports import LeafRunner
     from trio_recipes.sessions.result import SessionResult
     from trio_recipes.store.sqlite import SqliteStore
+    from trio_recipes.values import Variables
 
 
 @define(eq=False)
@@ -98,7 +103,8 @@ class Runtime:
 
         Raises:
             InvalidRecipeError: with every problem of the recipe and those it names; nothing was created.
-            ConfigurationError: if an agent or a function is not configured; nothing was created.
+            ConfigurationError: if an agent or a function is not configured, or a secret has no value; nothing was
+                created.
             ValueRefusedError: if ``context`` holds what JSON can't; nothing was created.
             StoreError: if the session can't be made durable.
         """
@@ -107,31 +113,38 @@ class Runtime:
         source = recipe if isinstance(recipe, Recipe) else Path(recipe)
         prepared = await trio.to_thread.run_sync(prepare, source, given, self.project)
         self._check(prepared)
+        require(prepared, given, self.project)
         created = created_event(prepared, self.project, given, parent_session_id)
         file = self.store.file(created.session_id)
         await trio.lowlevel.checkpoint_if_cancelled()  # the last moment at which nothing has been made
         opening = await self._journal.call(lambda: create(file, created, prepared.frozen(), self._lock))
         assert opening is not None
-        return self._launch(opening, deadline=deadline)
+        return self._launch(opening, deadline=deadline, secrets=given)
 
-    async def resume(self, session_id: str, *, deadline: float | None = None) -> Session:
+    async def resume(
+        self, session_id: str, *, deadline: float | None = None, secrets: Mapping[str, Any] | None = None
+    ) -> Session:
         """Run a session again, from where it stopped: only what had not finished runs.
 
         Args:
             session_id: an id, a unique prefix of one, or ``@last``.
             deadline: seconds that this run may take, instead of what is left of the recipe's ``limits.deadline``.
+            secrets: the values of the recipe's secrets, which no record holds; else they come from the environment.
 
         Raises:
             SessionNotFoundError: if there is no such session.
             SessionBusyError: if a live process runs it.
             SessionFinishedError: if it completed or was denied.
-            ConfigurationError: if an agent or a function is not configured; nothing was changed.
+            ConfigurationError: if an agent or a function is not configured, or a secret has no value; nothing was
+                changed.
         """
+        given = normalise(dict(secrets or {}), "secrets")
+        assert isinstance(given, dict)
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
         file = self.store.file(name)
         await trio.lowlevel.checkpoint_if_cancelled()
-        opening = await self._journal.call(lambda: begin(file, self._lock, self._check_known))
-        return await self._take_over(opening, deadline=deadline)
+        opening = await self._journal.call(lambda: begin(file, self._lock, partial(self._check_known, given)))
+        return await self._take_over(opening, deadline=deadline, secrets=given)
 
     async def finish(self, session_id: str) -> Session:
         """End a session that was cancelled or denied while nobody ran it: its ``finally`` steps run, nothing else.
@@ -142,10 +155,10 @@ class Runtime:
         opening = await self._journal.call(lambda: begin(file, self._lock, lambda _: None, finishing=True))
         return await self._take_over(opening, finishing=True)
 
-    async def _take_over(self, opening: Opening, *, finishing: bool = False, deadline: float | None = None) -> Session:
+    async def _take_over(self, opening: Opening, **options: Any) -> Session:
         if opening.died is not None:
             await kill_marked(opening.died)
-        return self._launch(opening, finishing=finishing, deadline=deadline)
+        return self._launch(opening, **options)
 
     def get(self, session_id: str) -> Session:
         """A session of this runtime.
@@ -205,14 +218,18 @@ class Runtime:
 
     def cancel_all(self, reason: str, *, source: Source = Source.HOST) -> None:
         """Stop every session of this runtime at once."""
-        for session in self.sessions.values():
+        for session in self._running():
             session.cancel(reason, immediate=True, source=source)
 
     async def drain(self, grace: float | None = None) -> Sequence[SessionResult]:
         """Stop every session gracefully, immediately after ``grace`` seconds, and wait until all have ended."""
-        for session in self.sessions.values():
+        for session in self._running():
             session.cancel("the runtime is being drained", grace=grace, source=Source.SHUTDOWN)
         return [await session.wait() for session in [*self.sessions.values()]]
+
+    def _running(self) -> Sequence[Session]:
+        """Those that have not ended: a session that is paused stays as it is when its runtime goes."""
+        return [session for session in self.sessions.values() if session.result is None]
 
     # --- checks --------------------------------------------------------------------------------------------------
 
@@ -227,31 +244,49 @@ class Runtime:
         if found:
             raise ConfigurationError("\n".join(found))
 
-    def _check_known(self, progress: Progress) -> None:
+    def _check_known(self, secrets: Variables, progress: Progress) -> None:
         recipes = FrozenRecipes(self.project, progress.recipes)
         subs = {key: recipes.parse(key) for key in progress.recipes if key}
-        self._check(Prepared(recipes.root(), subs))
+        prepared = Prepared(recipes.root(), subs)
+        self._check(prepared)
+        require(prepared, secrets, recipes.project)
 
     # --- running -------------------------------------------------------------------------------------------------
 
-    def _launch(self, opening: Opening, *, finishing: bool = False, deadline: float | None = None) -> Session:
+    def _launch(
+        self,
+        opening: Opening,
+        *,
+        finishing: bool = False,
+        deadline: float | None = None,
+        secrets: Variables = MappingProxyType({}),
+    ) -> Session:
         log = SessionLog(self._journal, opening.file, opening.claim, opening.run, opening.last_seq, opening.connection)
-        session = Session(
-            opening.file.session_id, self._engine(opening, log, finishing, deadline), log, self._journal, self._trees
-        )
+        masked = MaskedLog(log, Vault(os.environ.get))
+        engine = self._engine(opening, log, masked, finishing, deadline, secrets)
+        session = Session(opening.file.session_id, engine, log, self._journal, self._trees, masked)
         if self._observe is not None:
             log.on_commit.append(partial(_tell, self._observe, session.id))
         self.sessions[session.id] = session
         self._nursery.start_soon(session.run, opening.early)
         return session
 
-    def _engine(self, opening: Opening, log: SessionLog, finishing: bool, deadline: float | None) -> Engine:
+    def _engine(
+        self,
+        opening: Opening,
+        log: SessionLog,
+        masked: MaskedLog,
+        finishing: bool,
+        deadline: float | None,
+        secrets: Variables,
+    ) -> Engine:
         progress = opening.progress
         created = progress.created
         assert created is not None
         recipes = FrozenRecipes(created.project_path, progress.recipes, log)
-        facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path)
+        facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path, masked.vault)
         recipe = recipes.root()
+        frame = root_frame(recipe, restored(recipe, created.context, secrets), facts)
         rules = recipe.rate_limiting
         if deadline is None and recipe.limits.deadline is not None:
             deadline = recipe.limits.deadline - progress.ran / 1_000_000
@@ -259,16 +294,24 @@ class Runtime:
             session_id=created.session_id,
             project=created.project_path,
             tree=ScopeTree(),
-            log=log,
+            log=masked,
             progress=progress,
             replay=Replay(progress, recipes.known),
             recipes=recipes,
             leaves=self._leaves(),
-            gates=Gatekeeper(progress, log, stays=self.stays_at_gates),
+            gates=self._gatekeeper(opening, log, finishing),
             finishing=finishing,
+            cleans_up=created.cleans_up,
             pacer=Pacer.of(rules) if rules else None,
         )
-        return Engine(Driver(run), root_frame(recipe, created.context, facts), None if finishing else deadline)
+        return Engine(Driver(run), frame, None if finishing else deadline)
+
+    def _gatekeeper(self, opening: Opening, log: SessionLog, finishing: bool) -> Gatekeeper:
+        async def decide_defaults() -> None:
+            await self._journal.call(partial(lapse, opening.file))
+            log.poke()
+
+        return Gatekeeper(opening.progress, log, self.stays_at_gates, not finishing, decide_defaults)
 
     def _leaves(self) -> dict[str, LeafRunner]:
         return {
@@ -280,4 +323,4 @@ class Runtime:
 
 def _tell(observe: Callable[[str, Stamped], None], session_id: str, events: list[Stamped]) -> None:
     for stamped in events:
-        observe(session_id, stamped)
+        observe(session_id, shown(stamped))

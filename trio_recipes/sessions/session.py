@@ -13,7 +13,6 @@ from attrs import define, evolve, field, frozen
 
 from trio_recipes.errors import StoreError
 from trio_recipes.events import (
-    ApprovalDecided,
     Cancellation,
     Level,
     RequestAnswered,
@@ -24,19 +23,22 @@ from trio_recipes.events import (
 )
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.frame import ENGINE_KEYS
+from trio_recipes.progress.masked import masked, shown
 from trio_recipes.progress.tables import APPLIED, TOO_LATE, Effect, judge
 from trio_recipes.runtime.scope import concurrent
 from trio_recipes.sessions.ending import Conclusion
-from trio_recipes.sessions.requesting import request
+from trio_recipes.sessions.requesting import request, start
 from trio_recipes.sessions.result import SessionResult
 from trio_recipes.sessions.wake import listen
 from trio_recipes.store.codec import cancellation_from_json, cancellation_to_json, decision_from_json, from_row
-from trio_recipes.store.requests import delivered
+from trio_recipes.store.requests import delivered, submit
 from trio_recipes.store.session_file import RequestRow, now
 
 if TYPE_CHECKING:
+    from trio_recipes.masking import Mask
     from trio_recipes.processes.trees import ProcessTrees
     from trio_recipes.runtime.engine import Engine
+    from trio_recipes.sessions.secrets import MaskedLog
     from trio_recipes.store.journal import Journal, SessionLog
     from trio_recipes.values import Value
 
@@ -89,6 +91,7 @@ class Session:
         log: where its events go.
         journal: of the runtime.
         trees: of the runtime.
+        masked: where its runtime's events go, on their way to ``log``.
     """
 
     id: str
@@ -96,6 +99,7 @@ class Session:
     log: SessionLog
     journal: Journal
     trees: ProcessTrees
+    masked: MaskedLog
     status: SessionStatus = SessionStatus.RUNNING
     _result: SessionResult | None = None
     _done: trio.Event = field(factory=trio.Event)
@@ -136,10 +140,10 @@ class Session:
         """
         if not paths.is_valid(at):
             raise ValueError(f"{at!r} is no path; paths look like audit/scan[3]/report")
-        if at and self._has_ended(at):
+        if at and self.engine.has_ended(at):
             return CancelReply(False, Level.NONE, f"too late: {at} has ended")
         asked = Level.IMMEDIATE if immediate else Level.GRACEFUL
-        if self.status is SessionStatus.PAUSED and self._done.is_set():
+        if self.status is SessionStatus.PAUSED:
             return self._cancel_paused(self._cancellation(asked, reason, source, requester, request_id, at, grace))
         verdict = judge(self.status, self.engine.level_at(at), asked, escalates=escalates and grace is None)
         if not verdict.accepted:
@@ -164,7 +168,7 @@ class Session:
             level=level,
             source=source,
             requester=requester or f"pid {os.getpid()}",
-            reason=reason[:512],
+            reason=self.mask.text(reason)[:512],
             requested_at=now(),
             request_id=request_id,
             at=at,
@@ -176,10 +180,6 @@ class Session:
         asked = evolve(cancellation, request_id=cancellation.request_id or secrets.token_hex(8))
         durable = self.journal.begin(partial(request, self.log.file, cancellation_to_json(asked), escalates=False))
         return CancelReply(True, cancellation.level, "the paused session is being cancelled", durable)
-
-    def _has_ended(self, at: str) -> bool:
-        tree = self.engine.driver.run.tree
-        return at in tree.ended and at not in tree.open
 
     def _deliver(self, cancellation: Cancellation, *, escalates: bool, forced: bool) -> int:
         if not cancellation.at:
@@ -195,19 +195,21 @@ class Session:
 
     def _take(self, row: RequestRow) -> None:
         if row.is_decision:
-            self.decide(decision_from_json(row.body))
-            self.log.emit(RequestAnswered(path=row.body["path"], request_id=row.id, answer=APPLIED))
+            answer = APPLIED if self._decide(row) else TOO_LATE
+            self.log.emit(RequestAnswered(path=row.body["path"], request_id=row.id, answer=answer))
             return
         body, escalates, forced = delivered(row)
         cancellation = cancellation_from_json(body)
-        if cancellation.at and self._has_ended(cancellation.at):
+        if cancellation.at and self.engine.has_ended(cancellation.at):
             self.log.emit(RequestAnswered(path=cancellation.at, request_id=row.id, answer=TOO_LATE))
         else:
             self._deliver(cancellation, escalates=escalates, forced=forced)
 
-    def decide(self, decision: ApprovalDecided) -> bool:
-        """Let a decision on a gate take effect; False if the gate is decided already, or was never reached."""
-        return self.engine.driver.run.gates.decide(decision)
+    def _decide(self, row: RequestRow) -> bool:
+        """Let a decision on a gate take effect; False if the gate asks no longer."""
+        run, decision = self.engine.driver.run, decision_from_json(row.body)
+        gate = run.progress.gates.get(decision.path)
+        return gate is not None and gate.takes(row.id) and run.gates.decide(decision)
 
     # --- waiting for it ------------------------------------------------------------------------------------------
 
@@ -218,6 +220,11 @@ class Session:
         return self._result
 
     @property
+    def mask(self) -> Mask:
+        """Hides the secrets that this run has met so far."""
+        return self.masked.vault.mask
+
+    @property
     def result(self) -> SessionResult | None:
         """How the run ended, or None while it runs."""
         return self._result
@@ -225,14 +232,14 @@ class Session:
     async def events(self, after: int = 0) -> AsyncIterator[Stamped]:
         """Replay this session's events from ``seq`` ``after`` + 1, then follow until the run has ended.
 
-        Reads what is durable from the store, so a slow consumer never slows the run.
+        Reads what is durable from the store, so a slow consumer never slows the run. Secrets are masked.
         """
         while True:
             ended, news = self._done.is_set(), self._news
             rows = await trio.to_thread.run_sync(self._read, after)
             for row in rows:
                 after = row[0]
-                yield from_row(row)
+                yield shown(from_row(row))
             if len(rows) == _FOLLOW_BATCH:
                 continue
             if ended:
@@ -272,16 +279,28 @@ class Session:
             with trio.move_on_after(_END_SECONDS, shield=True):
                 still = (*self.engine.driver.run.tree.resisting, *await self._leave_nothing())
                 ended = evolve(ended, still_running=still)
-            conclusion = self._conclusion(ended)
-            await self.log.end(conclusion.events, conclusion.answer)  # one transaction, shielded by itself
-            ended = conclusion.ended
+            self.masked.flush()
+            ended = await self._conclude(masked(ended, self.mask))
         except StoreError as failure:
             error, ended = failure, RunEnded(status=SessionStatus.INTERRUPTED)
         self._result = self._as_result(ended, error)
 
-    def _conclusion(self, ended: RunEnded) -> Conclusion:
-        run = self.engine.driver.run
-        return Conclusion(ended, run.progress.gates, run.tree.held, frozenset(self._taken))
+    async def _conclude(self, ended: RunEnded) -> RunEnded:
+        run, created = self.engine.driver.run, self.engine.driver.run.progress.created
+        cleans_up, asked = created is not None and created.cleans_up, self.engine.cancellation
+        conclusion = Conclusion(ended, run.progress.gates, run.tree.held, frozenset(self._taken), asked, cleans_up)
+        if ended.status is SessionStatus.PAUSED:  # who cancels from now on asks the store, which comes after the end
+            self.status = ended.status
+        await self.log.end(conclusion.events, conclusion.answer)  # one transaction, shielded by itself
+        if conclusion.unfinished:
+            await self.journal.call(partial(self._have_it_finished, asked))
+        return conclusion.ended
+
+    def _have_it_finished(self, asked: Cancellation | None) -> None:
+        if asked is not None:
+            body = cancellation_to_json(evolve(asked, request_id=asked.request_id or secrets.token_hex(8)))
+            submit(self.log.file, body, escalates=False)
+        start(self.log.file)
 
     async def _leave_nothing(self) -> tuple[str, ...]:
         """Stop what steps left running in the background; returns what resisted."""
@@ -291,10 +310,12 @@ class Session:
 
     def _store_failed(self, _error: StoreError) -> None:
         """A commit failed: stop at once, claiming nothing after the last good one."""
-        self.cancel("the store failed", immediate=True, source=Source.SHUTDOWN)
+        if self.status is not SessionStatus.PAUSED:  # then there is nothing left to stop
+            self.cancel("the store failed", immediate=True, source=Source.SHUTDOWN)
 
     def _as_result(self, ended: RunEnded, error: StoreError | None) -> SessionResult:
         outcome, context = self.engine.outcome, public_context(self.engine.frame.variables)
+        progress = self.engine.driver.run.progress
         return SessionResult(
             session_id=self.id,
             status=ended.status,
@@ -304,8 +325,9 @@ class Session:
             cancellation=ended.cancellation,
             current_step=ended.current_step,
             still_running=ended.still_running,
-            gate=self.engine.driver.run.progress.gates.get(ended.current_step or ""),
+            gates=tuple(progress.open_gates) or tuple(filter(None, [progress.gates.get(ended.current_step or "")])),
             error=error or self.log.failure,
+            mask=self.mask,
         )
 
     def _finish(self, result: SessionResult) -> None:

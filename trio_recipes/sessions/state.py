@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.events import Level, ScopeStatus
+from trio_recipes.sessions.approvals import approval_state
 from trio_recipes.sessions.history import History, read_history
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def project_state(file: SessionFile) -> dict[str, Any]:
         "project_path": created.project_path,
         "parent_session_id": created.parent_session_id,
         **_cancellation(history),
+        **approval_state(history),
     }
 
 

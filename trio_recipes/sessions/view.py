@@ -8,6 +8,7 @@ import attrs
 
 from trio_recipes.events import CancellationStatus, Level, ScopeStatus, SessionStatus
 from trio_recipes.progress.times import iso
+from trio_recipes.sessions.approvals import approval_view
 from trio_recipes.sessions.session import public_context
 from trio_recipes.store.codec import cancellation_from_json
 
@@ -36,6 +37,7 @@ def session_view(history: History) -> dict[str, Any]:
         "runs": progress.run,
         "current_step": ended.current_step if ended else None,
         "cancellation": cancellation_view(history),
+        "approvals": [approval_view(gate) for gate in progress.gates.values()],
         "failure": _plain(ended.failure) if ended and ended.failure else None,
         "still_running": list(ended.still_running) if ended else [],
         "nodes": [node_view(record, history) for record in progress.records.values() if record.path],
@@ -92,9 +94,10 @@ def node_view(record: Record, history: History) -> dict[str, Any]:
 
 def status_of(record: Record, history: History) -> ScopeStatus:
     """Where a scope stands; nothing of a session that nobody runs is running."""
-    if record.status in (ScopeStatus.RUNNING, ScopeStatus.WAITING) and history.standing.status not in LIVE:
-        return ScopeStatus.INTERRUPTED
-    return record.status
+    if record.status not in (ScopeStatus.RUNNING, ScopeStatus.WAITING) or history.standing.status in LIVE:
+        return record.status
+    paused = record.status is ScopeStatus.WAITING and history.standing.status is SessionStatus.PAUSED
+    return ScopeStatus.WAITING if paused else ScopeStatus.INTERRUPTED
 
 
 def _plain(value: Any) -> dict[str, Any]:

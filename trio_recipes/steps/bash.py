@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
-from trio_recipes.failure import STDERR_TAIL, Failure, FailureKind
+from trio_recipes.failure import Failure, FailureKind, Tail
 from trio_recipes.language.model import BashStep
 from trio_recipes.processes import Channel, Command, Exit, ProcessTrees, Signalled, Stopper, StopReport
 from trio_recipes.runtime.ports import LeafCall, Reply
@@ -91,7 +91,7 @@ class Printed:
 
     call: LeafCall
     stdout: Kept
-    _tail: bytes = field(default=b"", init=False)
+    _tail: Tail = field(factory=Tail, init=False)
     _channels: dict[Channel, Coalescer] = field(factory=dict, init=False)
 
     def take(self, channel: Channel, data: bytes, /, *, background: bool) -> None:
@@ -103,7 +103,7 @@ class Printed:
         if channel == "stdout":
             self.stdout.write(data)
         else:
-            self._tail = (self._tail + data)[-STDERR_TAIL:]
+            self._tail.add(data)
 
     def flush(self) -> None:
         """Record all there is: what follows it in the record is the step's end."""
@@ -113,8 +113,7 @@ class Printed:
     @property
     def complaint(self) -> str:
         """The end of stderr."""
-        # The first character may have lost its beginning.
-        return self._tail.decode("utf-8", "replace").lstrip("\ufffd").strip()
+        return self._tail.text
 
     def _coalescer(self, channel: Channel) -> Coalescer:
         if channel not in self._channels:

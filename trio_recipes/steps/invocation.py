@@ -6,11 +6,12 @@ import json
 import os
 import signal
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trio_recipes.failure import Failure, FailureKind
-from trio_recipes.language.template import look_up
+from trio_recipes.language.template import as_text, look_up
 from trio_recipes.processes import Command
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def command_of(step: BashStep, call: LeafCall, *, inherit_env: bool) -> Command 
         stop_signal=signal.Signals[f"SIG{step.stop_signal.removeprefix('SIG')}"],
         background=step.background,
     )
-    problem = next(_problems(step, command), None)
+    problem = next(chain(_disclosed(step, call), _problems(step, command)), None)
     if problem is None:
         return command
     return Failure(FailureKind.TEMPLATE, f"step '{step.id}': {problem}", retryable=False)
@@ -71,7 +72,20 @@ def _as_variable(value: Value) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-# --- what the kernel won't take ----------------------------------------------------------------------------------
+# --- what the kernel won't take, or would show to everybody ------------------------------------------------------
+
+
+def _disclosed(step: BashStep, call: LeafCall) -> Iterator[str]:
+    """Secrets on the command line, whatever variable they came by: any user of the machine can read that."""
+    mask = call.frame.facts.vault.mask
+    for reference in dict.fromkeys(step.command.references) if mask else ():
+        text = as_text(look_up(reference, call.frame.variables))
+        if mask.text(text) != text:
+            name = reference.partition(".")[0]
+            yield (
+                f"{{{{{reference}}}}} holds the value of a secret, and a command is visible to other programs; "
+                f'use env_from_context: [{name}] and "${name}"'
+            )
 
 
 def _problems(step: BashStep, command: Command) -> Iterator[str]:

@@ -13,6 +13,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from trio_recipes.errors import StoreTooNewError
 from trio_recipes.events import KINDS, VERSION, ApprovalDecided, Cancellation, Event, Level, Stamped
 from trio_recipes.failure import Failure
+from trio_recipes.progress.masked import shown
 from trio_recipes.progress.times import iso
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
     for kind in (Failure, Cancellation, *KINDS.values()):
         fields = {field.name for field in attrs.fields(kind)}
-        how: dict[str, Any] = {name: _PLAIN for name in ("value", "context") if name in fields}
+        how: dict[str, Any] = {name: _PLAIN for name in ("value", "shown", "context") if name in fields}
         if issubclass(kind, Event):
             how |= {name: _COLUMNS for name in ("path", "data") if name in fields}
         converter.register_unstructure_hook(
@@ -73,7 +74,7 @@ def _with(event: Event, changes: Mapping[str, Any]) -> Event:
 
 def to_public(stamped: Stamped, session_id: str) -> dict[str, Any]:
     """The JSON that ``--json`` prints and hooks see (decisions.md, "Events, ids, paths, values")."""
-    event = stamped.event
+    event = shown(stamped).event
     head = {
         "v": VERSION,
         "seq": stamped.seq,

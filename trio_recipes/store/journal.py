@@ -121,7 +121,7 @@ class SessionLog:
             self._journal.put_now(self)
 
     async def end(
-        self, conclude: Callable[[list[RequestRow]], Sequence[Event]], answer: Callable[[RequestRow], str]
+        self, conclude: Callable[[list[RequestRow]], Sequence[Event]], answer: Callable[[RequestRow], str | None]
     ) -> None:
         """Commit everything and the run's last events, answer all requests, and give the session up.
 
@@ -169,7 +169,7 @@ class SessionLog:
         return batch
 
     def _commit_end(
-        self, conclude: Callable[[list[RequestRow]], Sequence[Event]], answer: Callable[[RequestRow], str]
+        self, conclude: Callable[[list[RequestRow]], Sequence[Event]], answer: Callable[[RequestRow], str | None]
     ) -> None:
         if self._broken:
             raise self._broken

@@ -130,12 +130,26 @@ class Layout:
         except OSError as error:
             raise StoreUnusableError(f"store {self.root}: {error.strerror}; name another with --store") from error
 
+    def _refuse_strangers(self) -> None:
+        """A folder that holds other things is not made a store of."""
+        ours = {"sessions", "runners"}
+        strangers = [
+            name
+            for name in (entry.name for entry in self.root.iterdir())
+            if name not in ours and not name.startswith("VERSION")
+        ]
+        if strangers:
+            raise StoreUnusableError(
+                f"store {self.root}: the folder holds other things ({strangers[0]!r}, …); name an empty or a new one"
+            )
+
     def _check_version(self, *, create: bool) -> bool:
         marker = self.root / "VERSION"
         try:
             text = marker.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             if create:
+                self._refuse_strangers()
                 _write_new(marker, f"{_MAGIC} {STORE_VERSION}\n")
             return create
         name, _, version = text.strip().rpartition(" ")

@@ -102,7 +102,7 @@ def _decide(
     )
     status, unfinished = standing.status, False
     if not standing.alive and status is not SessionStatus.CREATED:
-        unfinished = bool(standing.created.get("cleans_up"))
+        unfinished = bool(standing.created.get("cleans_up")) and verdict.effect is not Effect.FORCE
         status = SessionStatus.CANCELLING if unfinished else SessionStatus.CANCELLED
         if not unfinished:
             _end_unowned(file, connection, standing, body)

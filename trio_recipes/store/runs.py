@@ -86,12 +86,12 @@ def begin(
         file: the session.
         lock: our proof of life.
         check: is given what is known of the session, and raises to refuse; nothing is changed then.
-        finishing: the run is for the requests that wait: they stay, and nothing is cleared.
+        finishing: the run is for a cancellation that waits, or a denial: requests stay, and nothing is cleared.
 
     Raises:
         SessionNotFoundError: if there is no such session.
         SessionBusyError: if a live runner has it.
-        SessionFinishedError: if it completed or was denied.
+        SessionFinishedError: if it completed or was denied; or if there is nothing to finish (any more).
     """
     connection = file.connect()
     try:
@@ -111,9 +111,8 @@ def _begin(
     about = lock.describe()
     claim, standing = file.take(connection, lock.runner_id, about, _refuse_finished(file.session_id))
     run = standing.run + 1
-    if (
-        standing.status is not SessionStatus.CREATED and not finishing
-    ):  # what was asked of the run that ended has had its effect
+    # What was asked of a run that has ended has had its effect, unless this one is there for it.
+    if standing.status is not SessionStatus.CREATED and not finishing:
         decisions = [decision_from_json(row.body) for row in file.unanswered(connection) if row.is_decision]
         _append(connection, file, decisions, run - 1)
         file.answer_all(connection, lambda _row: APPLIED)
@@ -122,6 +121,8 @@ def _begin(
     started = RunStarted(runner=lock.runner_id, host=about["host"], pid=about["pid"], took_over_from=died)
     _append(connection, file, [started], run)
     progress = fold(from_row(row) for row in file.rows(connection))
+    if finishing and standing.status is not SessionStatus.CANCELLING and not progress.denied_gates:
+        raise SessionFinishedError(f"session {file.session_id} is {standing.status}: there is nothing to finish")
     return Opening(file, connection, claim, run, progress.last_seq, progress, died, file.unanswered(connection))
 
 

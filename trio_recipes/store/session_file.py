@@ -39,7 +39,7 @@ _APPLICATION_ID = 0x7472_6563  # "trec"
 _BUSY_SECONDS = 5.0
 _LIFECYCLE = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
 
-_LIFE = f"SELECT seq, at, event, body, path FROM events INDEXED BY lifecycle WHERE event IN ({_LIFECYCLE}) ORDER BY seq"  # noqa: S608
+_LIFE = f"SELECT seq, at, event, body, path FROM events WHERE event IN ({_LIFECYCLE}) ORDER BY seq"  # noqa: S608
 
 _SCHEMA = f"""
 CREATE TABLE events (
@@ -288,7 +288,7 @@ class SessionFile:
         connection: sqlite3.Connection,
         claim: Claim,
         conclude: Callable[[list[RequestRow]], Sequence[EventRow]],
-        answer: Callable[[RequestRow], str],
+        answer: Callable[[RequestRow], str | None],
     ) -> None:
         """Commit a run's last events, answer every request that is open, and give the session up: one transaction.
 
@@ -297,7 +297,7 @@ class SessionFile:
             claim: must still hold.
             conclude: is given the requests that are open, and says the last events: a request that was acknowledged
                 an instant ago still counts for how a run ends.
-            answer: what a request is told.
+            answer: what a request is told; None leaves it to those who finish the session.
         """
         with self.transaction(connection):
             self._check_claim(connection, claim)
@@ -305,10 +305,10 @@ class SessionFile:
             self.answer_all(connection, answer)
             connection.execute("UPDATE owner SET runner = NULL")
 
-    def answer_all(self, connection: sqlite3.Connection, answer: Callable[[RequestRow], str]) -> None:
+    def answer_all(self, connection: sqlite3.Connection, answer: Callable[[RequestRow], str | None]) -> None:
         """Answer every open request, within a transaction."""
         answers = [(row.number, now(), answer(row)) for row in self.unanswered(connection)]
-        connection.executemany("INSERT INTO answers VALUES (?, ?, ?)", answers)
+        connection.executemany("INSERT INTO answers VALUES (?, ?, ?)", [row for row in answers if row[2] is not None])
 
     def take(
         self, connection: sqlite3.Connection, runner: str, about: dict[str, Any], check: Callable[[Standing], None]
@@ -333,12 +333,23 @@ class SessionFile:
         return Claim(runner, epoch + 1), standing
 
     def append_unowned(
-        self, connection: sqlite3.Connection, event: str, body: dict[str, Any], run: int, path: str = ""
+        self,
+        connection: sqlite3.Connection,
+        event: str,
+        body: dict[str, Any],
+        run: int,
+        path: str = "",
+        *,
+        keep_runner: bool = False,
     ) -> None:
-        """Append one administrative event, within a transaction in which nobody alive owns the session."""
+        """Append one administrative event, within a transaction in which nobody alive owns the session.
+
+        ``keep_runner``: a runner that died stays known, so that the next one makes sure that nothing of it is left.
+        """
         seq = self.last_seq(connection) + 1
         _insert(connection, [(seq, run, now(), event, path, json.dumps(body), None)])
-        connection.execute("UPDATE owner SET epoch = epoch + 1, runner = NULL")
+        runner = "runner" if keep_runner else "NULL"
+        connection.execute(f"UPDATE owner SET epoch = epoch + 1, runner = {runner}")  # noqa: S608  constants of ours
 
     def _check_claim(self, connection: sqlite3.Connection, claim: Claim) -> None:
         epoch, runner, body = self.owner(connection)

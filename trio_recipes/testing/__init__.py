@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trio_recipes.testing.crash import Crash, KillPoint, kill_at, resume_until, run_until
-    from trio_recipes.testing.scripted import ScriptedAgent, after, failing, in_turn, streamed
     from trio_recipes.testing.remains import Survivor, assert_no_survivors, survivors
+    from trio_recipes.testing.scripted import ScriptedAgent, after, failing, in_turn, streamed
 
 _MODULES = {
     "crash": ("Crash", "KillPoint", "kill_at", "resume_until", "run_until"),

@@ -107,9 +107,7 @@ def resume_until(
     return _crash(["resume", session_id], point, store, project)
 
 
-def _crash(
-    what: list[str], point: KillPoint, store: str | os.PathLike[str], project: str | os.PathLike[str]
-) -> Crash:
+def _crash(what: list[str], point: KillPoint, store: str | os.PathLike[str], project: str | os.PathLike[str]) -> Crash:
     command = [sys.executable, "-m", "trio_recipes.testing.crash", "--store", os.fspath(store)]
     command += ["--project", os.fspath(project), "--kill-at", str(point), *what]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runner:

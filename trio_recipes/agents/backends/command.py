@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, evolve, field, frozen
 
 from trio_recipes.errors import BackendError, InternalError
-from trio_recipes.failure import STDERR_TAIL
+from trio_recipes.failure import Tail
 from trio_recipes.processes import Channel, Command, Exit, ProcessTrees, Signalled, Stopper, StopReport
 from trio_recipes.runtime.ports import AgentCall, AgentReply
 
@@ -107,7 +107,7 @@ class Answer:
     call: AgentCall
     _pieces: list[str] = field(factory=list, init=False)
     _held: str = field(default="", init=False)  # a line end, which is none of the answer if it stays the last
-    _tail: bytes = field(default=b"", init=False)
+    _tail: Tail = field(factory=Tail, init=False)
     _decoder: codecs.IncrementalDecoder = field(
         factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"), init=False
     )
@@ -116,7 +116,7 @@ class Answer:
         """Take a piece of output."""
         if channel == "stderr" or background:
             self.call.output(channel, data, background=background)
-            self._tail = (self._tail + data)[-STDERR_TAIL:]
+            self._tail.add(data)
         else:
             self._stream(self._decoder.decode(data))
 
@@ -128,7 +128,7 @@ class Answer:
     @property
     def complaint(self) -> str:
         """The end of stderr."""
-        return self._tail.decode("utf-8", "replace").lstrip("\ufffd").strip()
+        return self._tail.text
 
     def tell_signal(self, signalled: Signalled) -> None:
         """Record that a process was signalled."""

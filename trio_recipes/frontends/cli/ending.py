@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from trio_recipes.events import Level, SessionStatus
+from trio_recipes.frontends.cli.deciding import how_to_decide, quoted
 from trio_recipes.frontends.printable import in_one_line, printable
+from trio_recipes.progress.decisions import verdict
 from trio_recipes.progress.tables import FINISHED
+from trio_recipes.sessions.approvals import approval_view
 from trio_recipes.store.codec import cancellation_to_json
 
 if TYPE_CHECKING:
     from trio_recipes.events import Cancellation
+    from trio_recipes.progress.fold import GateRecord
     from trio_recipes.sessions.result import SessionResult
 
 _SHOWN_LINES = 20
@@ -25,10 +29,11 @@ def as_json(result: SessionResult) -> dict[str, Any]:
         "event": "session_finished",
         "session_id": result.session_id,
         "status": str(result.status),
-        "final_output": result.final_output,
+        "final_output": result.shown_output,
         "current_step": result.current_step,
         "cancellation": result.cancellation and _cancellation(result.cancellation),
         "failure": result.failure and attrs.asdict(result.failure),
+        "approvals": [approval_view(gate) for gate in result.gates],
         "still_running": list(result.still_running),
         "error": str(result.error) if result.error else None,
     }
@@ -48,15 +53,23 @@ def as_text(result: SessionResult) -> str:
 
 def _what_came_of_it(result: SessionResult) -> list[str]:
     if result.status is SessionStatus.COMPLETED:
-        return [f"completed: {result.session_id}", *_output(result.final_output)]
+        return [f"completed: {result.session_id}", *_output(result.shown_output)]
     where = f" at {printable(result.current_step)}" if result.current_step else ""
     if result.cancellation and result.status is SessionStatus.CANCELLED:
         return [f"cancelled{where} {_by_whom(result.cancellation)}"]
-    if result.gate is not None:
-        return [f"paused{where}, for a person to approve: {printable(result.gate.asked.prompt)}"]
+    if result.status is SessionStatus.PAUSED:
+        return [line for gate in result.gates for line in _gate(result.session_id, gate)]
     why = result.failure.message if result.failure else str(result.error or "")
     hint = [f"hint: {printable(result.failure.hint)}"] if result.failure and result.failure.hint else []
     return [f"{result.status}{where}: {printable(why)}", *hint]
+
+
+def _gate(session_id: str, gate: GateRecord) -> list[str]:
+    path = gate.asked.path
+    if gate.decided is not None:
+        return [f"paused at {printable(path)}, which has been {verdict(approved=gate.decided.approved)} meanwhile"]
+    head = f"paused at {printable(path)}, for a person to approve:"
+    return [head, *quoted(gate.asked.prompt), *how_to_decide(session_id, path)]
 
 
 def _by_whom(cancellation: Cancellation) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -34,6 +36,7 @@ READER_SECONDS = 30.0
 """How long whoever reads our output may take once the run has ended; all of it is in the store."""
 READER_SECONDS_AFTER_SIGNAL = 1.0
 _PRINT_SECONDS = 0.02
+_LAST_WORDS_SECONDS = 0.2
 
 Begin: TypeAlias = Callable[["Runtime"], Awaitable["Session"]]
 
@@ -45,6 +48,7 @@ def execute(begin: Begin, options: Namespace) -> int:
         RecipesError: if it can't begin; nothing ran then.
     """
     become_subreaper()
+    sys.path.append(os.path.realpath(options.project or "."))  # for functions; last, so that it hides nothing
     execution = _Execution(begin, options)
     return trio.run(execution.run)
 
@@ -82,6 +86,7 @@ class _Execution:
                 import_functions=True,
                 project=options.project,
                 durability=options.durability,
+                wait_approval=options.wait_approval,
             ) as runtime:
                 await self._follow(runtime)
         except RecipesError as error:
@@ -141,6 +146,8 @@ class _Execution:
     async def _leave_at_last(self) -> None:
         """When even a forced stop has not ended: leave. The watchman kills what runs; the session is interrupted."""
         await self.ladder.given_up.wait()
+        with trio.move_on_after(_LAST_WORDS_SECONDS):
+            await STDERR.send("clean-up does not end: leaving; what still runs is killed; resume goes on\n")
         leave(self._code())
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.cli.telling import HumanTeller, JsonTeller
+from trio_recipes.progress.masked import shown
 from trio_recipes.store.codec import from_row
 
 if TYPE_CHECKING:
@@ -19,14 +20,17 @@ _BATCH = 200
 
 def teller_for(options: Namespace, session_id: str) -> Teller:
     """Who words events: for programs or for people."""
-    return JsonTeller(session_id) if options.json else HumanTeller(options.quiet)
+    if options.json:
+        return JsonTeller(session_id)
+    pauses = not getattr(options, "wait_approval", True)  # then its end says how to decide; `watch` has no such option
+    return HumanTeller(options.quiet, "" if pauses else session_id)
 
 
 def print_new(file: SessionFile, teller: Teller, after: int) -> int:
     """Print the events that are durable and come after ``seq`` ``after``; returns the last one's. Blocks."""
     while True:
         rows = _read(file, after)
-        STDOUT.write("".join(teller.tell(from_row(row)) for row in rows))
+        STDOUT.write("".join(teller.tell(shown(from_row(row))) for row in rows))
         if not rows or STDOUT.closed:
             return after
         after = rows[-1][0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, HelpFormatter, Namespace
+from argparse import ArgumentParser, HelpFormatter, Namespace, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
 from trio_recipes.frontends.cli.commands import COMMANDS, load
@@ -65,13 +65,18 @@ def _add_common(parser: ArgumentParser) -> None:
 
 
 def _without_command(before: Sequence[str]) -> NoReturn:
-    lines = "\n".join(f"  {name:10}{what}" for name, (_, what) in COMMANDS.items())
-    epilog = f"Each command explains itself: {PROG} run --help"
-    parser = ArgumentParser(PROG, usage=f"{PROG} COMMAND …", epilog=epilog, allow_abbrev=False)
+    names = "\n".join(f"  {name:10}{what}" for name, (_, what) in COMMANDS.items())
+    parser = ArgumentParser(
+        PROG,
+        usage=f"{PROG} COMMAND …",
+        description=f"commands:\n{names}\n\nEach command explains itself: {PROG} run --help",
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"{PROG} {_version()}")
     _add_common(parser)
     parser.parse_args(before)
-    sys.stderr.write(f"{parser.format_usage()}\ncommands:\n{lines}\n\n{epilog}\n")
+    parser.print_help(sys.stderr)
     raise SystemExit(2)
 
 

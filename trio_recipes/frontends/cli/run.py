@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trio_recipes.errors import ConfigurationError
 from trio_recipes.frontends.cli.detach import add_detach_options, start_detached
 from trio_recipes.frontends.cli.outlet import STDERR
 from trio_recipes.frontends.cli.parsing import seconds
@@ -12,7 +14,9 @@ from trio_recipes.frontends.printable import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable
 
+    from trio_recipes.language.model import Recipe
     from trio_recipes.sessions.runtime import Runtime
     from trio_recipes.sessions.session import Session
     from trio_recipes.values import Value
@@ -30,8 +34,14 @@ def add_options(parser: ArgumentParser) -> None:
 def add_running_options(parser: ArgumentParser) -> None:
     """What ``run`` and ``resume`` share."""
     parser.add_argument("--agents", metavar="FILE", help="who answers agent steps: an agents file, or 'echo'")
+    parser.add_argument("--wait-approval", action="store_true", help="stay up at approval gates, rather than pause")
     parser.add_argument("--grace", metavar="SECONDS", type=seconds, help="of steps in hand after SIGTERM (10)")
-    parser.add_argument("--durability", choices=("power", "process"), default="power", help="a finished step survives…")
+    parser.add_argument(
+        "--durability",
+        choices=("power", "process"),
+        default="power",
+        help="what finished steps survive: a power cut, or a crash",
+    )
     parser.add_argument("--json", action="store_true", help="events as JSON Lines")
     add_detach_options(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="leave out what steps print")
@@ -41,13 +51,26 @@ def main(options: Namespace) -> int:
     """Run it to its end, here or in the background."""
     if options.detach:
         return start_detached(options)
+    if options.project is not None and not Path(options.project).is_dir():
+        raise ConfigurationError(f"--project {options.project}: there is no such folder")
     from trio_recipes.frontends.cli.execution import execute  # noqa: PLC0415  trio: not for --help
     from trio_recipes.frontends.cli.variables import given_variables  # noqa: PLC0415
+    from trio_recipes.language.load import load_recipe  # noqa: PLC0415
 
-    return execute(partial(_start, options.recipe, given_variables(options.context, options.set)), options)
+    recipe = load_recipe(options.recipe)
+    _refuse_secrets(recipe, options.set)
+    return execute(partial(_start, recipe, given_variables(options.context, options.set)), options)
 
 
-async def _start(recipe: str, context: dict[str, Value], runtime: Runtime) -> Session:
+def _refuse_secrets(recipe: Recipe, settings: Iterable[str]) -> None:
+    for name in {setting.partition("=")[0] for setting in settings} & set(recipe.secrets):
+        raise ConfigurationError(
+            f"--set {name}: it is a secret, and command lines are visible to other programs; "
+            f"set the environment variable {name}, or put it into a file for --context"
+        )
+
+
+async def _start(recipe: Recipe, context: dict[str, Value], runtime: Runtime) -> Session:
     session = await runtime.start(recipe, context)
     for warning in session.engine.frame.recipe.warnings:
         await STDERR.send(f"{printable(str(warning))}\n")

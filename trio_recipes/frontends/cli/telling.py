@@ -10,6 +10,7 @@ from attrs import define, field
 from trio_recipes.events import (
     ApprovalDecided,
     ApprovalRequested,
+    ApprovalWithdrawn,
     AttemptFailed,
     CancelRequested,
     Level,
@@ -22,7 +23,9 @@ from trio_recipes.events import (
     Waiting,
     Warned,
 )
+from trio_recipes.frontends.cli.deciding import how_to_decide, quoted
 from trio_recipes.frontends.printable import duration, in_one_line, printable
+from trio_recipes.progress.decisions import said
 from trio_recipes.store.codec import to_public
 
 if TYPE_CHECKING:
@@ -71,9 +74,11 @@ class HumanTeller:
 
     Args:
         quiet: leave out what steps print.
+        decidable: the session, if people are to be told how to decide while it waits.
     """
 
     quiet: bool = False
+    decidable: str = ""
     _kinds: dict[str, str] = field(factory=dict)
     _partial: dict[tuple[str, str], str] = field(factory=dict)
 
@@ -140,15 +145,20 @@ def _run_started(_teller: HumanTeller, event: RunStarted) -> str:
     return "! its former process has died; going on from the records\n" if event.took_over_from else ""
 
 
-def _approval_requested(_teller: HumanTeller, event: ApprovalRequested) -> str:
-    return f"? {printable(event.stage)} waits for a person's approval: {in_one_line(event.prompt, 1000)}\n"
+def _approval_requested(teller: HumanTeller, event: ApprovalRequested) -> str:
+    lines = [f"? {printable(event.path)} asks for approval", *quoted(event.prompt)]
+    if teller.decidable:
+        lines += ["  from another terminal:", *how_to_decide(teller.decidable, event.path)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _approval_decided(_teller: HumanTeller, event: ApprovalDecided) -> str:
-    verdict = "approved" if event.approved else "denied"
-    by = in_one_line(event.by or event.via)
-    words = f": {in_one_line(event.message)}" if event.message else ""
-    return f"? {printable(event.path)} {verdict}{f' by {by}' if by else ''}{words}\n"
+    what = said(event.by, event.via, event.message, approved=event.approved)
+    return f"? {printable(event.path)} {in_one_line(what)}\n"
+
+
+def _approval_withdrawn(_teller: HumanTeller, event: ApprovalWithdrawn) -> str:
+    return f"? {printable(event.path)} asks no longer\n"
 
 
 def _waiting(_teller: HumanTeller, event: Waiting) -> str:
@@ -171,6 +181,7 @@ _TELLERS: dict[type[Event], Callable[[HumanTeller, Event], str]] = {
     Output: HumanTeller.output,  # type: ignore[dict-item]
     ApprovalRequested: _approval_requested,  # type: ignore[dict-item]
     ApprovalDecided: _approval_decided,  # type: ignore[dict-item]
+    ApprovalWithdrawn: _approval_withdrawn,  # type: ignore[dict-item]
     AttemptFailed: _attempt_failed,  # type: ignore[dict-item]
     CancelRequested: _cancel_requested,  # type: ignore[dict-item]
     RunStarted: _run_started,  # type: ignore[dict-item]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from trio_recipes.events import Level, ScopeStatus
+from trio_recipes.frontends.cli.deciding import how_to_decide, quoted, until
 from trio_recipes.frontends.printable import duration, in_one_line, printable
 from trio_recipes.progress.tables import FINISHED
+from trio_recipes.sessions.approvals import waiting_gates
 from trio_recipes.sessions.view import LIVE, request_of, status_of
 
 if TYPE_CHECKING:
@@ -135,8 +137,10 @@ def _tail(history: History) -> Iterator[str]:
     yield from _cancellation(history)
     if ended and ended.failure:
         yield f"failed: {printable(ended.failure.message)}"
-    for gate in history.progress.open_gates if status not in FINISHED else ():
-        yield f"waits for a person to approve {printable(gate.asked.stage)}: {printable(gate.asked.prompt)}"
+    for gate in waiting_gates(history):
+        limit = until(gate.expires_at, gate.asked.default)
+        yield f"? {printable(gate.asked.path)} asks for approval since {_clock(gate.asked_at)}{limit}"
+        yield from (*quoted(gate.asked.prompt), *how_to_decide(session_id, gate.asked.path))
     for what in ended.still_running if ended else ():
         yield f"still running: {in_one_line(what)}"
     if status in LIVE:
