@@ -176,7 +176,8 @@ def _hidden(text: AnyStr, where: Spans, mask: AnyStr) -> AnyStr:
     for begin, end in where:
         pieces += [text[after:begin], mask]
         after = end
-    return text[:0].join([*pieces, text[after:]])
+    pieces.append(text[after:])
+    return text[:0].join(pieces)
 
 
 def _settled(data: bytes, needle: bytes) -> int:

@@ -157,8 +157,7 @@ class Progress:
     def void(self, tops: Iterable[str]) -> None:
         """Forget these scopes and what stands below them."""
         gone = frozenset(tops)
-        known: dict[str, object]
-        for known in (self.records, self.gates, self.bodies):  # type: ignore[assignment]
+        for known in (self.records, self.gates, self.bodies):
             for path in [p for p in known if p in gone or not gone.isdisjoint(paths.around(p))]:
                 del known[path]
 

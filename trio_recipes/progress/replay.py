@@ -62,7 +62,7 @@ class Replay:
             return self._leaf(ask.step, record)
         if not self._was_walked(record):
             return _ended_as(record, ask.step)
-        return _as_recorded(record, self._walk(ask.inner()), ask.step)
+        return as_recorded(record, self._walk(ask.inner()), ask.step)
 
     def _was_walked(self, record: Record) -> bool:
         """Whether a composite left effects: one that was born cancelled did not even look at its first step."""
@@ -129,7 +129,7 @@ class Replay:
         return outcomes
 
 
-def _as_recorded(record: Record, computed: Outcome, step: Step | None) -> Outcome:
+def as_recorded(record: Record, computed: Outcome, step: Step | None) -> Outcome:
     """A composite's outcome: the record says how it ended, the walk what came of it."""
     if record.status in GOES_ON:
         if not computed.goes_on:

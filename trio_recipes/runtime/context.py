@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import Factory, define
 
-from trio_recipes.progress.path import in_cleanup
+from trio_recipes.progress.path import cleanups_behind, in_cleanup
 from trio_recipes.runtime.gates import Gatekeeper
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class RunContext:
         gates: asks people.
         finishing: whether only ``finally`` steps run: the session was cancelled or denied while nobody ran it.
         cleans_up: whether a ``finally`` may come to be due.
+        unproven: the ``finally`` of each body in hand of which no step is known, durably, to have begun.
         pacer: paces agent steps, if the root recipe asks for that.
     """
 
@@ -49,11 +50,20 @@ class RunContext:
     gates: Gatekeeper = Factory(lambda self: Gatekeeper(self.progress, self.log), takes_self=True)
     finishing: bool = False
     cleans_up: bool = True
+    unproven: set[str] = Factory(set)
     pacer: Pacer | None = None
 
     def starts_nothing(self, parent: Scope, path: str) -> bool:
         """The checkpoint of graceful cancellation, before ``path`` begins below ``parent``; of a run that finishes."""
         return parent.draining or (self.finishing and not in_cleanup(path))
+
+    async def prove(self, leaf: str, seq: int) -> None:
+        """Before the first step of a body has effects, its beginning is durable: a crash then leaves a ``finally`` due."""
+        if self.unproven:
+            places = self.unproven.intersection(cleanups_behind(leaf))
+            if places:
+                await self.log.durable(seq)
+                self.unproven -= places
 
     def had_begun(self, path: str) -> bool:
         """Whether an earlier run began ``path``, and a ``finally`` below it may be due: it is entered for that."""

@@ -87,6 +87,7 @@ class Driver:
                 return CANCELLED
             await trio.lowlevel.checkpoint_if_cancelled()  # a body that has not begun needs no clean-up
         cleanup = CleanUp(self.run, self._enter_cleanup)
+        self.run.unproven.add(ask.place)
         try:
             outcome = await self.drive(ask.body(), scope)
         except trio.Cancelled:
@@ -140,13 +141,13 @@ class Driver:
     async def _enter(self, ask: Pass | Enter, parent: Scope | None, limit: trio.CancelScope | None = None) -> Outcome:
         scope = Scope(self.run.tree, ask.path, parent)
         scope.limit = limit
-        if ask.inner is None and self.run.progress.bodies:
-            self.run.progress.body_goes_on(ask.path)
-        self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest if ask.step else ""))
+        began = self._begin(ask)
         attempts = Attempts(self.run, self._inner, ask, scope) if isinstance(ask, Pass) else None
         raw = CANCELLED
         try:
             with scope:
+                if ask.inner is None:
+                    await self.run.prove(ask.path, began)
                 raw = await self._perform(ask, attempts, scope)
         except trio.Cancelled:
             self._finish(scope, CANCELLED, scope.why_unwound(), ask)
@@ -160,13 +161,18 @@ class Driver:
             await self.run.log.durable(seq)
         return outcome
 
+    def _begin(self, ask: Pass | Enter) -> int:
+        if ask.inner is None and self.run.progress.bodies:
+            self.run.progress.body_goes_on(ask.path)
+        return self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest if ask.step else ""))
+
     async def run_root(self, ask: Enter) -> Outcome:
         """Run the session's own scope."""
         return await self._enter(ask, None)
 
     async def _perform(self, ask: Pass | Enter, attempts: Attempts | None, scope: Scope) -> Outcome:
-        if scope.draining and not self.run.had_begun(scope.path):  # asked to stop before it began: born cancelled
-            return CANCELLED
+        if scope.draining and (ask.inner is None or not self.run.had_begun(ask.path)):
+            return CANCELLED  # asked to stop before it began: born cancelled
         if attempts is not None:
             return await attempts.run()
         assert ask.inner is not None
