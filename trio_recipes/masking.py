@@ -177,7 +177,7 @@ def _hidden(text: AnyStr, where: Spans, mask: AnyStr) -> AnyStr:
         pieces += [text[after:begin], mask]
         after = end
     pieces.append(text[after:])
-    return text[:0].join(pieces)
+    return text[:0].join(pieces)  # pyright: ignore[reportArgumentType]  AnyStr is one of the two, not their union
 
 
 def _settled(data: bytes, needle: bytes) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from trio_recipes.events import ApprovalDecided, ApprovalRequested
 from trio_recipes.testing import ScriptedAgent, kill_at, run_until
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+
+pytestmark = pytest.mark.slow
 
 
 def gate(prompt: str = "Ship this? {{build}}", **rules: Any) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def nested(lab: Lab, parallel: int | bool = True) -> Path:
 
 
 @asynccontextmanager
-async def runtime_in(lab: Lab, **options: Any) -> AsyncIterator[Runtime]:
+async def runtime_in(lab: Lab, **options: Any) -> AsyncGenerator[Runtime]:
     async with open_runtime(store=str(lab.store), project=lab.root, durability="process", **options) as runtime:
         yield runtime
 
@@ -279,7 +281,7 @@ async def test_gates_of_a_sequential_loop_come_one_after_the_other(lab: Lab) -> 
         assert waiting(lab) == [f"audit/each[{'xy'.index(item)}]/check"]
         lab.manager.set_stage_approval_status(result.session_id, lab.root, "check", ApprovalStatus.APPROVED, item)
         result = await resume(lab, result.session_id)
-    assert [one["used"] for one in result.context["all"]] == ["x x\n", "y y\n"]
+    assert [one["used"] for one in lab.context(result.session_id)["all"]] == ["x x\n", "y y\n"]
     assert set(lab.executions().values()) == {1}
 
 

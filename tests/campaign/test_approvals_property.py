@@ -1,7 +1,6 @@
 """Any order of approving, denying, cancelling, resuming and killing: decisions are made once, and nothing is lost."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +64,16 @@ class Play:
             self.session_id = session.id
             await session.wait()
 
+    def resume(self) -> None:
+        trio.run(self.run)
+
     def act(self, what: str, gate: str) -> None:
         if what in ("approve", "deny"):
             self.decide(gate, approved=what == "approve")
         elif what == "cancel":
             self.lab.manager.request_cancellation(self.session_id, self.lab.root)
         elif self.status not in FINAL:
-            (partial(trio.run, self.run) if what == "resume" else self.kill)()
+            self.resume() if what == "resume" else self.kill()
         self.check()
 
     def decide(self, gate: str, *, approved: bool) -> None:

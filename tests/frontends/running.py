@@ -9,11 +9,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from trio_recipes.errors import RecipesError
 from trio_recipes.sessions.history import read_history
 from trio_recipes.sessions.view import session_view
 from trio_recipes.store.base import open_store
@@ -38,7 +39,7 @@ def gated(name: str, gate: str = "gate") -> str:
     return f"""
 - id: {name}
   type: bash
-  command: until test -e {gate}; do sleep 0.02; done; echo passed
+  command: touch begun; until test -e {gate}; do sleep 0.02; done; echo passed
 """
 
 
@@ -79,6 +80,14 @@ def shown(session: str = "@last") -> dict[str, Any]:
     """What ``show --json`` says, without a process of its own for it."""
     store = open_store(create=False)
     return session_view(read_history(store.file(store.resolve(session))))
+
+
+def stands(status: str, session: str = "@last") -> bool:
+    """Whether that is the session's status; False also while it is being created."""
+    try:
+        return bool(shown(session)["status"] == status)
+    except (RecipesError, AssertionError):
+        return False
 
 
 def eventually(condition: Callable[[], Any]) -> Any:
@@ -150,20 +159,20 @@ class Run:
 
 
 @contextmanager
-def running(*arguments: str | Path, cwd: Path, **env: str) -> Generator[Run]:
-    """Start ``run`` or ``resume`` with ``--json``; whatever is left of it at the end is killed."""
-    process = subprocess.Popen(
-        [*PROGRAM, *map(str, arguments), "--json"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env=environment(**env),
-    )
-    with process:
+def spawned(command: Sequence[str | Path], **options: Any) -> Generator[subprocess.Popen[str]]:
+    """Start a program in a process group of its own; whatever is left of it at the end is killed."""
+    options = {"stdin": subprocess.DEVNULL, "text": True, "env": environment(), **options}
+    with subprocess.Popen([*map(str, command)], start_new_session=True, **options) as process:
         try:
-            yield Run(process)
+            yield process
         finally:
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def running(*arguments: str | Path, cwd: Path) -> Generator[Run]:
+    """Start a command with ``--json``."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with spawned([*PROGRAM, *arguments, "--json"], cwd=cwd, **pipes) as process:
+        yield Run(process)

@@ -7,7 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.frontends.running import QUICK, environment, eventually, gated, invoke, running, shown, write_recipe
+from tests.frontends.running import (
+    PATIENCE,
+    PROGRAM,
+    QUICK,
+    environment,
+    eventually,
+    gated,
+    invoke,
+    running,
+    shown,
+    spawned,
+    stands,
+    write_recipe,
+)
 from trio_recipes.frontends.cli.main import main
 from trio_recipes.testing import assert_no_survivors
 
@@ -122,15 +135,10 @@ def test_too_late_is_exit_code_5(tmp_path: Path) -> None:
 def test_waiting_tells_when_the_request_came_too_late(tmp_path: Path) -> None:
     with running("run", write_recipe(tmp_path, gated("wait")), cwd=tmp_path) as run:
         run.until("scope_started", path="wait")
-        waiting = subprocess.Popen(
-            [sys.executable, "-m", "trio_recipes", "cancel", "@last", "--wait"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        )
-        run.until("cancel_requested")
-        (tmp_path / "gate").touch()
-        said, _ = waiting.communicate()
+        with spawned([*PROGRAM, "cancel", "@last", "--wait"], stdout=subprocess.PIPE) as waiting:
+            run.until("cancel_requested")
+            (tmp_path / "gate").touch()
+            said, _ = waiting.communicate(timeout=PATIENCE)
         assert waiting.returncode == 5
         assert "is completed" in said
         assert run.code == 0
@@ -147,7 +155,7 @@ def test_what_nobody_runs_is_cancelled_at_once(tmp_path: Path) -> None:
         run.until("scope_started", path="wait")
         run.process.kill()
         run.process.wait()
-    eventually(lambda: shown(run.session_id)["status"] == "interrupted")
+    eventually(lambda: stands("interrupted", run.session_id))
     assert "nothing of it was running" in invoke("cancel", run.session_id).stdout
     assert shown(run.session_id)["status"] == "cancelled"
 

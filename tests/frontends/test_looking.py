@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.frontends.running import PROGRAM, QUICK, environment, gated, invoke, running, shown, write_recipe
+from tests.frontends.running import PROGRAM, QUICK, gated, invoke, running, shown, spawned, write_recipe
 from trio_recipes.frontends.cli.main import main
 from trio_recipes.store.base import open_store
 
@@ -127,8 +127,7 @@ def test_a_damaged_session_hides_no_other(finished: str, capfd: pytest.CaptureFi
 def test_watch_follows_from_elsewhere(tmp_path: Path) -> None:
     with running("run", write_recipe(tmp_path, gated("wait")), cwd=tmp_path) as run:
         run.until("scope_started", path="wait")
-        command = [*PROGRAM, "watch", run.session_id]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as watching:
+        with spawned([*PROGRAM, "watch", run.session_id], stdout=subprocess.PIPE) as watching:
             assert watching.stdout
             assert watching.stdout.readline() == "▶ wait\n"
             (tmp_path / "gate").touch()

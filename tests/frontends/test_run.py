@@ -18,6 +18,7 @@ from tests.frontends.running import (
     invoke,
     running,
     shown,
+    stands,
     write_recipe,
 )
 from trio_recipes.testing import assert_no_survivors
@@ -203,7 +204,7 @@ def test_a_live_owner_is_named_and_a_dead_one_taken_over(tmp_path: Path) -> None
         run.process.kill()
         run.process.wait()
     assert_no_survivors(run.session_id, within=5)
-    assert shown(run.session_id)["status"] == "interrupted"
+    eventually(lambda: stands("interrupted", run.session_id))
     (tmp_path / "gate").touch()
     done = invoke("resume", run.session_id)
     assert done.returncode == 0, done.stderr

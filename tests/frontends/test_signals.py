@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 from tests.frontends.running import (
@@ -10,11 +9,11 @@ from tests.frontends.running import (
     PATIENCE,
     PROGRAM,
     QUICK,
-    environment,
     eventually,
     gated,
     running,
-    shown,
+    spawned,
+    stands,
     write_recipe,
     writing_to,
 )
@@ -27,7 +26,7 @@ def test_ctrl_c_finishes_the_step_in_hand_and_resume_goes_on(tmp_path: Path) -> 
     with running("run", recipe, cwd=tmp_path) as run:
         run.until("scope_started", path="wait")
         assert run.press(signal.SIGINT) == "finishing the steps in hand; Ctrl+C again to stop now\n"
-        assert shown(run.session_id)["status"] == "cancelling"
+        eventually(lambda: stands("cancelling"))
         (tmp_path / "gate").touch()
         last = run.end()
         assert (last["status"], last["current_step"]) == ("cancelled", "quick")
@@ -87,7 +86,7 @@ def test_when_even_force_does_not_help_it_leaves(tmp_path: Path) -> None:
         run.process.send_signal(signal.SIGINT)  # who presses again does not wait
         assert run.code == -signal.SIGINT
         assert "clean-up does not end" in run.said() + run.said()
-    eventually(lambda: shown(session_id)["status"] == "interrupted")
+    eventually(lambda: stands("interrupted", session_id))
 
 
 def test_ctrl_c_in_the_last_step_comes_too_late(tmp_path: Path) -> None:
@@ -121,20 +120,19 @@ def test_sighup_acts_as_sigterm_and_a_second_signal_is_immediate(tmp_path: Path)
 
 def test_nohup_is_respected(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, gated("wait"))
-    with subprocess.Popen(["nohup", *PROGRAM, "run", recipe], cwd=tmp_path, env=environment()) as process:
-        session_id = eventually(_sessions)[0]
-        eventually(lambda: shown(session_id)["nodes"])
+    with spawned(["nohup", *PROGRAM, "run", recipe], cwd=tmp_path) as process:
+        eventually((tmp_path / "begun").exists)
         process.send_signal(signal.SIGHUP)
         (tmp_path / "gate").touch()
         assert process.wait(PATIENCE) == 0
 
 
 def test_a_signal_before_the_session_begins_leaves_no_session(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "probe.yaml")
-    with running("run", "probe.yaml", cwd=tmp_path) as run:
-        with writing_to(tmp_path / "probe.yaml") as recipe:
+    os.mkfifo(tmp_path / "agents.yaml")
+    with running("run", write_recipe(tmp_path, QUICK), "--agents", "agents.yaml", cwd=tmp_path) as run:
+        with writing_to(tmp_path / "agents.yaml") as agents:
             assert run.press(signal.SIGINT) == "stopping before anything has begun\n"
-            recipe.write(write_recipe(tmp_path, QUICK, name="other").read_text())
+            agents.write("agents: {}\n")
         assert run.code == -signal.SIGINT
     assert not _sessions()
 
@@ -154,11 +152,10 @@ def test_a_signal_while_it_starts_leaves_no_traceback(tmp_path: Path) -> None:
 def test_a_shell_loop_around_it_stops_too(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, gated("wait", "never"))
     loop = f"for i in 1 2; do echo $i >> turns; {' '.join(PROGRAM)} run {recipe}; done; echo more >> turns"
-    with subprocess.Popen(["bash", "-c", loop], cwd=tmp_path, env=environment(), start_new_session=True) as shell:
-        session_id = eventually(_sessions)[0]
-        eventually(lambda: shown(session_id)["nodes"])
+    with spawned(["bash", "-c", loop], cwd=tmp_path) as shell:
+        eventually((tmp_path / "begun").exists)
         os.killpg(shell.pid, signal.SIGINT)  # as a terminal does
-        eventually(lambda: shown(session_id)["status"] == "cancelling")
+        eventually(lambda: stands("cancelling"))
         os.killpg(shell.pid, signal.SIGINT)
         shell.wait(PATIENCE)
     assert (tmp_path / "turns").read_text() == "1\n"

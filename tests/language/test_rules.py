@@ -64,3 +64,8 @@ def test_literal_sub_recipes() -> None:
         """
     )
     assert [(step.id, path) for step, path in literal_sub_recipes(recipe)] == [("a", "one.yaml"), ("d", "two.yaml")]
+
+
+def test_a_secret_in_the_name_of_a_recipe_is_an_error() -> None:
+    (found,) = errors(document("- {id: a, type: recipe, recipe: '{{token}}.yaml'}", "secrets: [token]"))
+    assert found == "steps[0].recipe: 'token' is secret, and the names of recipes are recorded"

@@ -21,6 +21,7 @@ from trio_recipes.events import (
     Stamped,
 )
 from trio_recipes.failure import Failure, FailureKind
+from trio_recipes.language.model import Approval
 from trio_recipes.progress.asks import Answer, Ask, Gate
 from trio_recipes.progress.decisions import label, means
 from trio_recipes.progress.fold import Progress, fold
@@ -162,7 +163,7 @@ ASKED = ApprovalRequested(path="audit/build", stage="build", prompt="Ship?", tim
 APPROVED = ApprovalDecided(path="audit/build", approved=True, by="ada", via="user", message="fine")
 DENIED = ApprovalDecided(path="audit/build", approved=False, by="bob", via="web", message="too early")
 STARTED = RunStarted(runner="r", host="h", pid=1)
-GATE = Gate("audit/build", "build", "Ship?", None)  # type: ignore[arg-type]  no rules: it has been asked
+GATE = Gate("audit/build", "build", "Ship?", Approval(required=True))
 
 
 def known(*events: Event) -> Progress:

@@ -286,6 +286,10 @@ def test_replay_of_a_finished_body_with_a_failed_clean_up() -> None:
             "a/b[3]/c",
             ["a/b[3]/c/~finally", "a/b/~finally[3]", "a/b[3]/~finally", "a/b/~finally", "a/~finally", "~finally"],
         ),
+        (
+            "a/~finally[2]/c",
+            ["a/~finally[2]/c/~finally", "a/~finally/~finally[2]", "a/~finally[2]/~finally", "a/~finally", "~finally"],
+        ),
         ("a/~finally/c", ["a/~finally/c/~finally", "a/~finally/~finally", "~finally"]),
     ],
 )

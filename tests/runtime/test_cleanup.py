@@ -136,10 +136,7 @@ async def test_after_a_siblings_failure(autojump_clock: MockClock, body: str) ->
 async def test_after_the_hosts_cancellation(autojump_clock: MockClock) -> None:
     root, subs = nested()
     world = World(root, {}, subs)
-    engine = world.prepare()
-    with trio.move_on_after(0.5):
-        ended = await engine.run()
-    world.end(ended)
+    ended = await world.run_in_host(0.5)
     assert ended.status is SessionStatus.CANCELLED
     assert told(world) == [("call/~finally", "cancelled"), ("~finally", "cancelled")]
     assert began(world) == ["call/a", "call/~finally/f", "~finally/f"]
@@ -175,7 +172,7 @@ async def test_nothing_outvotes_the_cancellation_around_it(autojump_clock: MockC
 async def test_not_for_a_body_that_never_began(autojump_clock: MockClock) -> None:
     world = World(recipe(TWO))
     await world.run((0, graceful()))
-    assert began(world) == told(world) == []
+    assert (began(world), told(world)) == ([], [])
     world = World(recipe(LOOP % ("false", "fail")))
     await world.run((0.5, graceful()))
     assert told(world) == [("loop/~finally[0]", "cancelled")]
@@ -183,12 +180,8 @@ async def test_not_for_a_body_that_never_began(autojump_clock: MockClock) -> Non
 
 async def test_not_for_a_host_that_is_cancelled_already(autojump_clock: MockClock) -> None:
     world = World(recipe(TWO))
-    engine = world.prepare()
-    with trio.CancelScope() as host:
-        host.cancel()
-        ended = await engine.run()
-    world.end(ended)
-    assert began(world) == told(world) == []
+    await world.run_in_host(0)
+    assert (began(world), told(world)) == ([], [])
 
 
 STAGES = """
@@ -384,7 +377,7 @@ async def test_a_resume_that_is_stopped_at_once_does_not(autojump_clock: MockClo
     await world.run((0.5, graceful()))
     for request in (graceful(), immediate()):
         assert (await world.run((0, request))).status is SessionStatus.CANCELLED
-        assert began(world) == told(world) == []
+        assert (began(world), told(world)) == ([], [])
 
 
 async def killed(world: World, after: float) -> None:

@@ -50,11 +50,11 @@ def interrupted(store: SqliteStore, *paths: str) -> SessionFile:
 
 
 def approve(file: SessionFile, stage: str = "build", **more: str) -> Settled:
-    return decide(file, stage, approved=True, **more)  # type: ignore[arg-type]
+    return decide(file, stage, approved=True, **more)
 
 
 def deny(file: SessionFile, stage: str = "build", **more: str) -> Settled:
-    return decide(file, stage, approved=False, **more)  # type: ignore[arg-type]
+    return decide(file, stage, approved=False, **more)
 
 
 # --- nobody runs it ----------------------------------------------------------------------------------------------

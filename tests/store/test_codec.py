@@ -49,7 +49,9 @@ def _of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
 
 EVENTS = st.one_of(
     [
-        built(kind, path=st.just("audit/scan[3]"), value=JSON, context=st.dictionaries(TEXT, JSON, max_size=3))
+        built(
+            kind, path=st.just("audit/scan[3]"), value=JSON, shown=JSON, context=st.dictionaries(TEXT, JSON, max_size=3)
+        )
         for kind in KINDS.values()
     ]
 )

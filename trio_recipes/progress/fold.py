@@ -161,6 +161,11 @@ class Progress:
             for path in [p for p in known if p in gone or not gone.isdisjoint(paths.around(p))]:
                 del known[path]
 
+    def begun(self) -> set[str]:
+        """Every scope of which a step has begun."""
+        leaves = [path for path, record in self.records.items() if record.kind in _LEAVES and record.attempts]
+        return {scope for leaf in leaves for scope in (leaf, *paths.around(leaf))}
+
     def cleanup_over(self, place: str, outcome: ScopeStatus) -> Record | None:
         """The record of the ``finally`` at ``place`` if it is over, for a body that ended with ``outcome``."""
         record = self.records.get(place)

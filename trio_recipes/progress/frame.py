@@ -118,9 +118,8 @@ class Frame:
         if lost:
             return _closed(recipe, lost)
         budget = Budget(limits.max_total_steps) if limits else self.budget
-        return Frame(
-            recipe, _start(recipe, context, self.facts), frozenset(context), stack, budget, max_depth, self.facts
-        )
+        given = frozenset((*context, *recipe.secrets))
+        return Frame(recipe, _start(recipe, context, self.facts), given, stack, budget, max_depth, self.facts)
 
     def added(self) -> dict[str, Value]:
         """What a sub-recipe's call results in: every variable but those given and the engine's own."""

@@ -71,8 +71,9 @@ def cleanups_behind(path: str) -> Iterator[str]:
 
 
 def outer(path: str) -> str:
-    """The scope directly around ``path``: ``a/b`` around ``a/b[3]``, ``a`` around that."""
-    return path[: path.rindex("[")] if path.endswith("]") else path.rpartition("/")[0]
+    """The scope directly around ``path``: ``a/b`` around ``a/b[3]`` and ``a/b/~finally[3]``, ``a`` around that."""
+    above, _, name = path.rpartition("/")
+    return path[: path.rindex("[")] if path.endswith("]") and not name.startswith(FINALLY) else above
 
 
 def around(path: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import Factory, define
@@ -58,7 +59,7 @@ class RunContext:
         return parent.draining or (self.finishing and not in_cleanup(path))
 
     async def prove(self, leaf: str, seq: int) -> None:
-        """Before the first step of a body has effects, its beginning is durable: a crash then leaves a ``finally`` due."""
+        """Make it durable that ``leaf`` began, if it is the first of a body: a crash then leaves a ``finally`` due."""
         if self.unproven:
             places = self.unproven.intersection(cleanups_behind(leaf))
             if places:
@@ -66,5 +67,9 @@ class RunContext:
                 self.unproven -= places
 
     def had_begun(self, path: str) -> bool:
-        """Whether an earlier run began ``path``, and a ``finally`` below it may be due: it is entered for that."""
-        return self.cleans_up and path in self.progress.records
+        """Whether an earlier run began steps of ``path``: it is entered then, since a ``finally`` may be due."""
+        return self.cleans_up and path in self.progress.records and path in self._begun
+
+    @cached_property
+    def _begun(self) -> set[str]:
+        return self.progress.begun()

@@ -8,7 +8,7 @@ that can get on by themselves.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,7 @@ class Gatekeeper:
         return visit.pauses and record.decided is None and not scope.draining
 
     @contextmanager
-    def _visiting(self, record: GateRecord) -> Iterator[_Visit]:
+    def _visiting(self, record: GateRecord) -> Generator[_Visit]:
         visit = self._visits[record.asked.path] = _Visit()
         try:
             yield visit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ class Patience:
     _stopped: dict[trio.CancelScope, _Stopped] = field(factory=dict)
 
     @contextmanager
-    def around(self, scope: Scope) -> Iterator[None]:
+    def around(self, scope: Scope) -> Generator[None]:
         """Stop what would time out around ``scope``."""
         limits = [] if in_cleanup(scope.path) else list(_limits(scope))
         for limit in limits:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import define, evolve, field
 
-from trio_recipes.agents.registry import Agents, unanswered
-from trio_recipes.errors import ConfigurationError
+from trio_recipes.agents.registry import Agents
 from trio_recipes.events import Cancellation, Level, Source
 from trio_recipes.language.model import Recipe
 from trio_recipes.processes.sweep import kill_marked
@@ -30,12 +29,14 @@ from trio_recipes.runtime.engine import Engine
 from trio_recipes.runtime.gates import Gatekeeper
 from trio_recipes.runtime.limits import Pacer
 from trio_recipes.runtime.scope import ScopeTree
+from trio_recipes.sessions.checking import Supplies
 from trio_recipes.sessions.creation import created_event
-from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names, prepare
+from trio_recipes.sessions.recipes import FrozenRecipes, prepare
 from trio_recipes.sessions.requesting import lapse, request, settle
-from trio_recipes.sessions.secrets import MaskedLog, require, restored
+from trio_recipes.sessions.revising import Source as RecipeSource
+from trio_recipes.sessions.revising import branch_off, plan_resume, revision_of
+from trio_recipes.sessions.secrets import MaskedLog, restored
 from trio_recipes.sessions.session import Session
-from trio_recipes.steps import named
 from trio_recipes.steps.agent import AgentRunner
 from trio_recipes.steps.bash import BashRunner
 from trio_recipes.steps.function import FunctionRunner
@@ -49,7 +50,7 @@ from trio_recipes.values import normalise
 if TYPE_CHECKING:
     from trio_recipes.errors import StoreError
     from trio_recipes.events import Stamped
-    from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.plan import Plan
     from trio_recipes.progress.standing import Standing
     from trio_recipes.runtime.ports import LeafRunner
     from trio_recipes.sessions.result import SessionResult
@@ -112,8 +113,7 @@ class Runtime:
         assert isinstance(given, dict)
         source = recipe if isinstance(recipe, Recipe) else Path(recipe)
         prepared = await trio.to_thread.run_sync(prepare, source, given, self.project)
-        self._check(prepared)
-        require(prepared, given, self.project)
+        self._supplies.check(prepared, given, self.project)
         created = created_event(prepared, self.project, given, parent_session_id)
         file = self.store.file(created.session_id)
         await trio.lowlevel.checkpoint_if_cancelled()  # the last moment at which nothing has been made
@@ -122,12 +122,21 @@ class Runtime:
         return self._launch(opening, deadline=deadline, secrets=given)
 
     async def resume(
-        self, session_id: str, *, deadline: float | None = None, secrets: Mapping[str, Any] | None = None
+        self,
+        session_id: str,
+        *,
+        recipe: RecipeSource | None = None,
+        context: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+        secrets: Mapping[str, Any] | None = None,
     ) -> Session:
         """Run a session again, from where it stopped: only what had not finished runs.
 
         Args:
             session_id: an id, a unique prefix of one, or ``@last``.
+            recipe: goes on with this one: what is different in it, and what follows from that, runs again.
+            context: variables over those that the session has; steps that refer to one that changes, and what follows
+                from them, run again.
             deadline: seconds that this run may take, instead of what is left of the recipe's ``limits.deadline``.
             secrets: the values of the recipe's secrets, which no record holds; else they come from the environment.
 
@@ -135,6 +144,7 @@ class Runtime:
             SessionNotFoundError: if there is no such session.
             SessionBusyError: if a live process runs it.
             SessionFinishedError: if it completed or was denied.
+            InvalidRecipeError: with every problem of the new recipe and those it names; nothing was changed.
             ConfigurationError: if an agent or a function is not configured, or a secret has no value; nothing was
                 changed.
         """
@@ -142,9 +152,67 @@ class Runtime:
         assert isinstance(given, dict)
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
         file = self.store.file(name)
+        revision = None
+        if recipe is not None or context:
+            revision = await trio.to_thread.run_sync(revision_of, file, recipe, context)
+            given |= revision.secrets
         await trio.lowlevel.checkpoint_if_cancelled()
-        opening = await self._journal.call(lambda: begin(file, self._lock, partial(self._check_known, given)))
+        revise = revision.events if revision else None
+        check = partial(self._supplies.check_known, given)
+        opening = await self._journal.call(lambda: begin(file, self._lock, check, revise=revise))
         return await self._take_over(opening, deadline=deadline, secrets=given)
+
+    async def resume_from(
+        self,
+        session_id: str,
+        path: str,
+        *,
+        recipe: RecipeSource | None = None,
+        context: Mapping[str, Any] | None = None,
+        deadline: float | None = None,
+    ) -> Session:
+        """Run ``path`` and everything after it again, in a new session that is linked to the old one.
+
+        The new session takes over what stands before ``path``, in document order; the old one may have completed, and
+        stays as it is.
+
+        Args:
+            session_id: an id, a unique prefix of one, or ``@last``.
+            path: a scope of the session.
+            recipe: as for :meth:`resume`.
+            context: as for :meth:`resume`.
+            deadline: seconds it may run, instead of the recipe's ``limits.deadline``.
+
+        Raises:
+            UnknownScopeError: if the session can have no such scope, or has finished without coming to it.
+            RecipesError: what :meth:`resume` raises; nothing was created.
+        """
+        name = await trio.to_thread.run_sync(self.store.resolve, session_id)
+        branch = await trio.to_thread.run_sync(branch_off, self.store.file(name), path, recipe, context)
+        self._supplies.check_known(branch.secrets, branch.progress)
+        file = self.store.file(branch.created.session_id)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        opening = await self._journal.call(
+            lambda: create(file, branch.created, branch.recipes, self._lock, branch.carried)
+        )
+        assert opening is not None
+        return self._launch(opening, deadline=deadline, secrets=branch.secrets)
+
+    async def plan(
+        self,
+        session_id: str,
+        *,
+        path: str | None = None,
+        recipe: RecipeSource | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Plan:
+        """What :meth:`resume` (with ``path``: :meth:`resume_from`) would do, scope by scope; nothing is changed.
+
+        Raises:
+            RecipesError: what these would raise before anything runs, but for what is not configured.
+        """
+        name = await trio.to_thread.run_sync(self.store.resolve, session_id)
+        return await trio.to_thread.run_sync(plan_resume, self.store.file(name), recipe, context, path)
 
     async def finish(self, session_id: str) -> Session:
         """End a session that was cancelled or denied while nobody ran it: its ``finally`` steps run, nothing else.
@@ -231,25 +299,9 @@ class Runtime:
         """Those that have not ended: a session that is paused stays as it is when its runtime goes."""
         return [session for session in self.sessions.values() if session.result is None]
 
-    # --- checks --------------------------------------------------------------------------------------------------
-
-    def _check(self, prepared: Prepared) -> None:
-        """Everything a recipe names must be there before anything runs."""
-        steps = list(prepared.steps())
-        missing = self.agents.missing(agent_names(steps))
-        if missing:
-            raise ConfigurationError(unanswered(missing))
-        problems = [named.check(self.functions, name, self.import_functions) for name in function_names(steps)]
-        found = [problem for problem in problems if problem]
-        if found:
-            raise ConfigurationError("\n".join(found))
-
-    def _check_known(self, secrets: Variables, progress: Progress) -> None:
-        recipes = FrozenRecipes(self.project, progress.recipes)
-        subs = {key: recipes.parse(key) for key in progress.recipes if key}
-        prepared = Prepared(recipes.root(), subs)
-        self._check(prepared)
-        require(prepared, secrets, recipes.project)
+    @property
+    def _supplies(self) -> Supplies:
+        return Supplies(self.agents, self.functions, self.import_functions)
 
     # --- running -------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,15 @@ def check_scope(store: SqliteStore, session_id: str, path: str) -> None:
     with file.reading() as connection:
         progress = fold(from_row(row) for row in file.rows(connection))
     assert progress.created is not None
-    recipes = FrozenRecipes(progress.created.project_path, progress.recipes)
+    check_path(FrozenRecipes(progress.created.project_path, progress.recipes), path)
+
+
+def check_path(recipes: FrozenRecipes, path: str) -> None:
+    """Refuse a path that no run of these recipes can come to.
+
+    Raises:
+        UnknownScopeError: naming what there is instead.
+    """
     _Search(path, recipes).descend(_of_recipe(recipes.root()), path.split("/"), recipes.root())
 
 

@@ -8,7 +8,7 @@ time is over is decided here, too, by whoever looks first: so it can't cross wit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -215,7 +215,7 @@ def expire(file: SessionFile) -> list[Settled]:
 
 
 @contextmanager
-def _looking(file: SessionFile) -> Iterator[tuple[sqlite3.Connection, Standing]]:
+def _looking(file: SessionFile) -> Generator[tuple[sqlite3.Connection, Standing]]:
     connection = file.connect()
     try:
         with file.transaction(connection):

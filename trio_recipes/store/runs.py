@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import Factory, frozen
 
-from trio_recipes.errors import SessionFinishedError
+from trio_recipes.errors import SessionBusyError, SessionFinishedError
 from trio_recipes.events import (
     CancellationCleared,
     Event,
@@ -19,14 +19,18 @@ from trio_recipes.events import (
 from trio_recipes.progress.fold import Progress, fold
 from trio_recipes.progress.tables import APPLIED, FINISHED
 from trio_recipes.store.codec import decision_from_json, from_row, to_row
+from trio_recipes.store.owner import describe
 from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from trio_recipes.progress.standing import Standing
     from trio_recipes.store.owner import RunnerLock
+
+Revise: TypeAlias = "Callable[[Progress], Sequence[Event]]"
+"""Given what is known of a session, says what a resume changes."""
 
 
 @frozen(eq=False)
@@ -55,9 +59,20 @@ class Opening:
 
 
 def create(
-    file: SessionFile, created: SessionCreated, recipes: Sequence[RecipeFrozen], lock: RunnerLock | None
+    file: SessionFile,
+    created: SessionCreated,
+    recipes: Sequence[RecipeFrozen],
+    lock: RunnerLock | None,
+    carried: Sequence[tuple[int, Event]] = (),
 ) -> Opening | None:
     """Make a session durable, and ours if ``lock`` is given.
+
+    Args:
+        file: the session.
+        created: its first event.
+        recipes: what is frozen in it.
+        lock: our proof of life.
+        carried: what it takes over from another session, with the times at which that happened.
 
     Raises:
         StoreWriteError: if it can't be written; there is no such session then.
@@ -66,7 +81,9 @@ def create(
     connection = file.create()
     try:
         with file.transaction(connection):
+            file.lay_out(connection)
             _append(connection, file, events, run=0)
+            _append_dated(connection, file, carried, run=0)
             opening = None if lock is None else _begin(file, connection, lock, died=None)
     except BaseException:
         connection.close()
@@ -78,7 +95,12 @@ def create(
 
 
 def begin(
-    file: SessionFile, lock: RunnerLock, check: Callable[[Progress], None], *, finishing: bool = False
+    file: SessionFile,
+    lock: RunnerLock,
+    check: Callable[[Progress], None],
+    *,
+    finishing: bool = False,
+    revise: Revise | None = None,
 ) -> Opening:
     """Take a session that nobody runs, for one more run. A cancellation that took effect is cleared by it.
 
@@ -87,6 +109,7 @@ def begin(
         lock: our proof of life.
         check: is given what is known of the session, and raises to refuse; nothing is changed then.
         finishing: the run is for a cancellation that waits, or a denial: requests stay, and nothing is cleared.
+        revise: says what is different from now on, given what is known.
 
     Raises:
         SessionNotFoundError: if there is no such session.
@@ -97,7 +120,7 @@ def begin(
     try:
         with file.transaction(connection):
             died = file.owner(connection)[1]
-            opening = _begin(file, connection, lock, died, finishing=finishing)
+            opening = _begin(file, connection, lock, died, finishing=finishing, revise=revise)
             check(opening.progress)
         return opening
     except BaseException:
@@ -106,7 +129,13 @@ def begin(
 
 
 def _begin(
-    file: SessionFile, connection: sqlite3.Connection, lock: RunnerLock, died: str | None, *, finishing: bool = False
+    file: SessionFile,
+    connection: sqlite3.Connection,
+    lock: RunnerLock,
+    died: str | None,
+    *,
+    finishing: bool = False,
+    revise: Revise | None = None,
 ) -> Opening:
     about = lock.describe()
     claim, standing = file.take(connection, lock.runner_id, about, _refuse_finished(file.session_id))
@@ -118,9 +147,11 @@ def _begin(
         file.answer_all(connection, lambda _row: APPLIED)
         if standing.cancelled:
             _append(connection, file, [CancellationCleared()], run - 1)
+    if revise is not None:
+        _append(connection, file, revise(fold(_stamped(file, connection))), run - 1)
     started = RunStarted(runner=lock.runner_id, host=about["host"], pid=about["pid"], took_over_from=died)
     _append(connection, file, [started], run)
-    progress = fold(from_row(row) for row in file.rows(connection))
+    progress = fold(_stamped(file, connection))
     if finishing and standing.status is not SessionStatus.CANCELLING and not progress.denied_gates:
         raise SessionFinishedError(f"session {file.session_id} is {standing.status}: there is nothing to finish")
     return Opening(file, connection, claim, run, progress.last_seq, progress, died, file.unanswered(connection))
@@ -136,7 +167,41 @@ def _refuse_finished(session_id: str) -> Any:
     return check
 
 
+def preview(file: SessionFile, *, finished: bool = False) -> list[Stamped]:
+    """What :func:`begin` would find, without owning or changing anything.
+
+    Args:
+        file: the session.
+        finished: sessions that can't be resumed will do, too.
+
+    Raises:
+        SessionNotFoundError: if there is no such session.
+        SessionBusyError: if a live runner has it.
+        SessionFinishedError: if it completed or was denied.
+    """
+    with file.reading() as connection:
+        standing = file.standing(connection)
+        if standing.alive:
+            raise SessionBusyError(file.session_id, describe(file.owner(connection)[2]))
+        if not finished:
+            _refuse_finished(file.session_id)(standing)
+        stamped = list(_stamped(file, connection))
+        decisions = [decision_from_json(row.body) for row in file.unanswered(connection) if row.is_decision]
+    last = len(stamped)
+    return [*stamped, *(Stamped(last + n, standing.run, now(), event) for n, event in enumerate(decisions, 1))]
+
+
+def _stamped(file: SessionFile, connection: sqlite3.Connection) -> Iterator[Stamped]:
+    return (from_row(row) for row in file.rows(connection))
+
+
 def _append(connection: sqlite3.Connection, file: SessionFile, events: Sequence[Event], run: int) -> None:
+    _append_dated(connection, file, [(now(), event) for event in events], run)
+
+
+def _append_dated(
+    connection: sqlite3.Connection, file: SessionFile, dated: Sequence[tuple[int, Event]], run: int
+) -> None:
     seq = file.last_seq(connection)
-    rows = [to_row(Stamped(seq + n, run, now(), event)) for n, event in enumerate(events, 1)]
+    rows = [to_row(Stamped(seq + n, run, at, event)) for n, (at, event) in enumerate(dated, 1)]
     connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

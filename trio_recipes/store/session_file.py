@@ -107,7 +107,10 @@ class SessionFile:
     # --- connections ---------------------------------------------------------------------------------------------
 
     def create(self) -> sqlite3.Connection:
-        """Make the session's folder and empty database, readable by its user only."""
+        """Make the session's folder and an empty database in it, readable by its user only.
+
+        Until :meth:`lay_out`, in the transaction that also holds the first events, nobody finds a session here.
+        """
         folder = self.layout.session(self.session_id)
         folder.mkdir(mode=0o700)
         os.mkfifo(self.layout.wake(self.session_id), 0o600)
@@ -116,13 +119,17 @@ class SessionFile:
         connection = self._open(file)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
             _sync_folder(folder)
         except (sqlite3.Error, OSError) as error:
             connection.close()
             self.remove()
             raise StoreWriteError(f"session {self.session_id} can't be created: {error}") from error
         return connection
+
+    def lay_out(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, within a transaction."""
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
 
     def remove(self) -> None:
         """Delete the session with everything in it; the caller has made sure that nobody runs it."""

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.errors import UnknownScopeError
-from trio_recipes.frontends.cli.exits import OK, TOO_LATE
+from trio_recipes.frontends.cli.exits import FAILED, OK, TOO_LATE
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.cli.parsing import seconds
 from trio_recipes.frontends.printable import duration, printable
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from trio_recipes.store.sqlite import SqliteStore
 
 POLL_SECONDS = 0.02
+ORPHAN_SECONDS = 20.0
+"""After which a session that should be finished is not: what was started for it, or ran it, was killed."""
 _LIVE = (SessionStatus.RUNNING, SessionStatus.CANCELLING, SessionStatus.QUEUED)
 _ANSWERS = {
     "too_late": ": the request came too late, nothing was left to stop",
@@ -128,7 +130,12 @@ def _follows(ack: Ack, options: Namespace) -> str:
 def _wait(file: SessionFile, ack: Ack, path: str) -> int:
     """Wait until the session, or the part of it, has stopped; say what became of the request."""
     began = time.monotonic()
+    last_seen = began
     while (standing := _standing(file)).status in _LIVE and not (path and _is_over(file, path)):
+        last_seen = time.monotonic() if standing.alive else last_seen
+        if time.monotonic() - last_seen > ORPHAN_SECONDS:
+            STDOUT.line(f"{file.session_id} is {standing.status}, and nobody runs its finally steps: cancel it again")
+            return FAILED
         time.sleep(POLL_SECONDS)
     took = f"after {duration(time.monotonic() - began)}"
     answer = answer_of(file, ack.number) if ack.number else None

@@ -122,7 +122,7 @@ class _Execution:
     async def _print_events(self, session: Session) -> None:
         """From the store, in a thread: a reader that blocks us never slows the run."""
         teller = teller_for(self.options, session.id)
-        seq = session.log.committed - 1 if session.log.run > 1 else 0  # earlier runs are history
+        seq = session.log.committed - 1 if _has_history(session) else 0
         ended = False
         while not ended and not STDOUT.closed:
             ended = session.result is not None
@@ -133,8 +133,8 @@ class _Execution:
     def _first(self, session: Session) -> str:
         if self.options.json:
             return json_line({"event": "session_started", "session_id": session.id})
-        reused = _finished_steps(session)
-        return f"session {session.id}{f', reusing {reused} finished steps' if session.log.run > 1 else ''}\n"
+        reused = f", reusing {_finished_steps(session)} finished steps" if _has_history(session) else ""
+        return f"session {session.id}{reused}\n"
 
     # --- the end -------------------------------------------------------------------------------------------------
 
@@ -149,6 +149,11 @@ class _Execution:
         with trio.move_on_after(_LAST_WORDS_SECONDS):
             await STDERR.send("clean-up does not end: leaving; what still runs is killed; resume goes on\n")
         leave(self._code())
+
+
+def _has_history(session: Session) -> bool:
+    """Whether earlier runs, or the session that this one was split off, have left something that is not told again."""
+    return session.log.run > 1 or bool(session.engine.driver.run.progress.records)
 
 
 def _finished_steps(session: Session) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, HelpFormatter, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter, Namespace, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
 from trio_recipes.frontends.cli.commands import COMMANDS, load
@@ -101,3 +101,15 @@ def seconds(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ValueError
     return value
+
+
+def duration(text: str) -> float:
+    """``90s``, ``45m``, ``1h30m`` or a number of seconds, above 0: as recipes have them."""
+    from trio_recipes.language.fields import RefusedError  # noqa: PLC0415  only this option needs it
+    from trio_recipes.language.report import Place, Report  # noqa: PLC0415
+    from trio_recipes.language.schema import duration as read  # noqa: PLC0415
+
+    try:
+        return read(float(text) if text.replace(".", "", 1).isdigit() else text, Place("", Report(None)))
+    except RefusedError as error:
+        raise ArgumentTypeError(str(error)) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.frontends.cli.detach import add_detach_options, start_detached
 from trio_recipes.frontends.cli.outlet import STDERR
-from trio_recipes.frontends.cli.parsing import seconds
+from trio_recipes.frontends.cli.parsing import duration, seconds
 from trio_recipes.frontends.printable import printable
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def add_running_options(parser: ArgumentParser) -> None:
     parser.add_argument("--agents", metavar="FILE", help="who answers agent steps: an agents file, or 'echo'")
     parser.add_argument("--wait-approval", action="store_true", help="stay up at approval gates, rather than pause")
     parser.add_argument("--grace", metavar="SECONDS", type=seconds, help="of steps in hand after SIGTERM (10)")
+    parser.add_argument("--deadline", metavar="TIME", type=duration, help="stop gracefully after 90s, 45m, 1h30m, …")
     parser.add_argument(
         "--durability",
         choices=("power", "process"),
@@ -58,11 +59,17 @@ def main(options: Namespace) -> int:
     from trio_recipes.language.load import load_recipe  # noqa: PLC0415
 
     recipe = load_recipe(options.recipe)
-    _refuse_secrets(recipe, options.set)
-    return execute(partial(_start, recipe, given_variables(options.context, options.set)), options)
+    refuse_secrets(recipe, options.set)
+    context = given_variables(options.context, options.set)
+    return execute(partial(_start, recipe, context, options.deadline), options)
 
 
-def _refuse_secrets(recipe: Recipe, settings: Iterable[str]) -> None:
+def refuse_secrets(recipe: Recipe, settings: Iterable[str]) -> None:
+    """Refuse ``--set`` for secrets.
+
+    Raises:
+        ConfigurationError: saying how to pass them instead.
+    """
     for name in {setting.partition("=")[0] for setting in settings} & set(recipe.secrets):
         raise ConfigurationError(
             f"--set {name}: it is a secret, and command lines are visible to other programs; "
@@ -70,8 +77,8 @@ def _refuse_secrets(recipe: Recipe, settings: Iterable[str]) -> None:
         )
 
 
-async def _start(recipe: Recipe, context: dict[str, Value], runtime: Runtime) -> Session:
-    session = await runtime.start(recipe, context)
+async def _start(recipe: Recipe, context: dict[str, Value], deadline: float | None, runtime: Runtime) -> Session:
+    session = await runtime.start(recipe, context, deadline=deadline)
     for warning in session.engine.frame.recipe.warnings:
         await STDERR.send(f"{printable(str(warning))}\n")
     return session

@@ -10,6 +10,7 @@ from attrs import define, field
 from trio_recipes.events import Level, ScopeStatus
 from trio_recipes.frontends.cli.deciding import how_to_decide, quoted, until
 from trio_recipes.frontends.printable import duration, in_one_line, printable
+from trio_recipes.progress.path import outer
 from trio_recipes.progress.tables import FINISHED
 from trio_recipes.sessions.approvals import waiting_gates
 from trio_recipes.sessions.view import LIVE, request_of, status_of
@@ -79,19 +80,12 @@ def _tree(history: History) -> Iterator[str]:
     tops: list[_Node] = []
     for path, node in nodes.items():
         if path:
-            parent = nodes.get(_parent(path))
+            parent = nodes.get(outer(path))
             (parent.children if parent and parent.record.path else tops).append(node)
     if not tops:
         yield "nothing has begun yet"
     for node in tops:
         yield from _lines(node, history, 0)
-
-
-def _parent(path: str) -> str:
-    """``a/b[3]`` stands below ``a/b``, that below ``a``."""
-    if path.endswith("]"):
-        return path[: path.rindex("[")]
-    return path.rpartition("/")[0]
 
 
 def _lines(node: _Node, history: History, depth: int) -> Iterator[str]:
@@ -108,7 +102,7 @@ def _lines(node: _Node, history: History, depth: int) -> Iterator[str]:
 
 def _line(record: Record, history: History) -> str:
     status = status_of(record, history)
-    parent = _parent(record.path)
+    parent = outer(record.path)
     name = record.path[len(parent) :].lstrip("/")
     facts = [record.kind, *_facts(record, status)]
     why = f": {in_one_line(record.failure.message)}" if record.failure else ""

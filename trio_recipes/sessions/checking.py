@@ -1,0 +1,56 @@
+"""What a recipe needs to be there before anything runs: agents, functions, and the values of its secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from trio_recipes.agents.registry import Agents, unanswered
+from trio_recipes.errors import ConfigurationError
+from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names
+from trio_recipes.sessions.secrets import require
+from trio_recipes.steps import named
+
+if TYPE_CHECKING:
+    from trio_recipes.progress.fold import Progress
+    from trio_recipes.values import Variables
+
+
+@frozen(eq=False)
+class Supplies:
+    """What a runtime has to offer.
+
+    Args:
+        agents: who answers agent steps.
+        functions: callables by name.
+        import_functions: whether ``package.module:callable`` is allowed.
+    """
+
+    agents: Agents
+    functions: Mapping[str, Callable[..., Any]]
+    import_functions: bool
+
+    def check(self, prepared: Prepared, secrets: Variables, project: str) -> None:
+        """Refuse a recipe that names what is not there.
+
+        Raises:
+            ConfigurationError: naming everything that is missing.
+        """
+        steps = list(prepared.steps())
+        missing = self.agents.missing(agent_names(steps))
+        if missing:
+            raise ConfigurationError(unanswered(missing))
+        problems = [named.check(self.functions, name, self.import_functions) for name in function_names(steps)]
+        found = [problem for problem in problems if problem]
+        if found:
+            raise ConfigurationError("\n".join(found))
+        require(prepared, secrets, project)
+
+    def check_known(self, secrets: Variables, progress: Progress) -> None:
+        """Check the recipes of a session. Raises as :meth:`check` does."""
+        assert progress.created is not None
+        recipes = FrozenRecipes(progress.created.project_path, progress.recipes)
+        subs = {key: recipes.parse(key) for key in progress.recipes if key}
+        self.check(Prepared(recipes.root(), subs), secrets, recipes.project)
