@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from tests.frontends.running import eventually, stands
 from trio_recipes import ApprovalGatePausedError, ConfigurationError, SessionStatus, StepFailedError, open_runtime
 from trio_recipes.events import Output, RunEnded, ScopeFinished, SessionCreated, Stamped
 from trio_recipes.language.load import parse_recipe
@@ -147,6 +148,23 @@ async def test_output_is_recorded_as_it_came_with_where_the_secret_stands() -> N
     assert [event.data[begin:end].decode() for event in output for begin, end in event.secrets] == [VALUE]
     row = to_row(Stamped(1, 1, 1, output[-1]))
     assert from_row(row).event == output[-1]
+
+
+async def test_a_cancelled_session_is_finished_even_without_the_value(tmp_path: Path) -> None:
+    text = (
+        f"{GATE}\nfinally:\n- {{id: needs, type: bash, command: 'true', env_from_context: [token], on_error: continue}}"
+        "\n- {id: free, type: bash, command: touch free}"
+    )
+    async with open_runtime(functions=FUNCTIONS, project=tmp_path) as runtime:
+        session = await runtime.start(recipe(text), {"token": VALUE})
+        await session.wait()
+        assert await runtime.cancel(session.id)
+    await trio.to_thread.run_sync(lambda: eventually(lambda: stands("cancelled", session.id)))
+    records = read_history(session.log.file).progress.records
+    failure = records["~finally/needs"].failure
+    assert failure is not None
+    assert "there is no variable 'token'" in failure.message
+    assert (tmp_path / "free").exists()
 
 
 # --- sub-recipes -------------------------------------------------------------------------------------------------

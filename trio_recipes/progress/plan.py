@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from trio_recipes.language.model import RecipeStep
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.verdicts import Fate, Verdict
+from trio_recipes.progress.verdicts import ON_RESUME, Fate, Verdict
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Recipe, Stage, Step
@@ -156,7 +156,7 @@ class _Outline:
         verdict = self.trail.verdicts.get(path)
         if verdict is None:
             verdict = self._not_visited(path, name, block)
-        if verdict.fate is not Fate.REUSED and not block.cause:
+        if verdict.fate is not Fate.REUSED and verdict != ON_RESUME and not block.cause:
             block.cause = path
         return Planned(path, kind, verdict.fate, verdict.why)
 

@@ -25,7 +25,7 @@ from trio_recipes.progress.gates import outcome_at
 from trio_recipes.progress.guard import together
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, PAUSED, SKIPPED, Outcome, completed
 from trio_recipes.progress.replay import RecipeLookup, Replay, as_recorded
-from trio_recipes.progress.verdicts import Fate, Verdict, again, rerun_on_resume, unfinished
+from trio_recipes.progress.verdicts import ON_RESUME, Fate, Verdict, again, rerun_on_resume, unfinished
 from trio_recipes.progress.walk import walk_recipe
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Retrace(Replay):
         final = self.progress.finished(ask.path) is not None
         if self.trail.settled and (not final or rerun_on_resume(ask)):
             self.trail.loose.append(ask)
-        return again("on_resume: rerun") if rerun_on_resume(ask) and not self.trail.settled else Verdict(Fate.REUSED)
+        return ON_RESUME if rerun_on_resume(ask) and not self.trail.settled else Verdict(Fate.REUSED)
 
     def _at_composite(self, ask: Pass | Enter | Decided, record: Record) -> Outcome:
         trail = self.trail
@@ -254,7 +254,7 @@ class Retrace(Replay):
         record = self.progress.records[ask.path]
         if not (isinstance(ask, Decided) or ask.inner is None or record.final):
             return Verdict(Fate.CONTINUES, str(record.status))
-        return again("on_resume: rerun") if record.final else again(str(record.status))
+        return ON_RESUME if record.final else again(str(record.status))
 
     def _at_unfinished(self, ask: Pass | Enter | Decided, record: Record, outcome: Outcome) -> Outcome:
         why = str(ScopeStatus.INTERRUPTED if record.status is ScopeStatus.RUNNING else record.status)

@@ -43,6 +43,10 @@ def again(why: str) -> Verdict:
     return Verdict(Fate.AGAIN, why)
 
 
+ON_RESUME = again("on_resume: rerun")
+"""Nothing follows from that: what comes after it is reused."""
+
+
 def rerun_on_resume(ask: Pass | Enter | Decided) -> bool:
     """Whether a finished step runs again although nothing has changed; iterations do so with their loop."""
     return ask.step is not None and ask.step.on_resume == "rerun" and not ask.path.endswith("]")
