@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from trio_recipes.language.model import RecipeStep as RecipeStep
     from trio_recipes.language.model import Stage as Stage
     from trio_recipes.language.model import Step as Step
+    from trio_recipes.progress.plan import Plan as Plan
+    from trio_recipes.progress.plan import Planned as Planned
     from trio_recipes.runtime.ports import AgentBackend as AgentBackend
     from trio_recipes.runtime.ports import AgentReply as AgentReply
     from trio_recipes.runtime.ports import AgentRequest as AgentRequest
@@ -63,6 +65,7 @@ _HOME = {
     "failure": "Failure",
     "language.load": "load_recipe",
     "language.model": "AgentStep BashStep BlockStep FunctionStep Recipe RecipeStep Stage Step",
+    "progress.plan": "Plan Planned",
     "runtime.ports": "AgentBackend AgentReply AgentRequest",
     "sessions.manager": "SessionManager",
     "sessions.recipes": "validate_recipe",

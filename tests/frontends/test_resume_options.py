@@ -54,7 +54,7 @@ def test_a_plan_is_a_tree_without_the_inside_of_what_is_reused() -> None:
 def test_a_secret_is_refused_on_the_command_line(tmp_path: Path) -> None:
     steps = "- {id: a, type: bash, command: 'exit 1', env_from_context: [TOKEN]}\n"
     recipe = write_recipe(tmp_path, steps, head="secrets: [TOKEN]")
-    assert invoke("run", recipe, cwd=tmp_path, TOKEN="very-secret").returncode == 1  # noqa: S106
+    assert invoke("run", recipe, cwd=tmp_path, TOKEN="very-secret").returncode == 1
     refused = invoke("resume", "@last", "--set", "TOKEN=very-secret", cwd=tmp_path)
     assert (refused.returncode, "environment variable TOKEN" in refused.stderr) == (2, True)
     plan = invoke("resume", "@last", "--plan", cwd=tmp_path)

@@ -24,7 +24,7 @@ from trio_recipes.progress.vault import Vault, hidden
 from trio_recipes.progress.verdicts import Fate
 from trio_recipes.sessions.recipes import ROOT_KEY, FrozenRecipes, Prepared, locate, not_yet, prepare
 from trio_recipes.sessions.scopes import check_path
-from trio_recipes.sessions.secrets import restored
+from trio_recipes.sessions.secrets import references, restored
 from trio_recipes.store.layout import new_session_id
 from trio_recipes.store.runs import preview
 from trio_recipes.values import normalise
@@ -237,7 +237,8 @@ def branch_off(
     revision = read_revision(progress, recipe, context)
     trail, now = retraced(progress, revision.news(), since)
     _check_since(since, trail, progress, now)
-    created = evolve(_created(now), session_id=new_session_id(), parent_session_id=file.session_id)
+    context = references(trail.called[ROOT][0], _created(now).context)
+    created = evolve(_created(now), session_id=new_session_id(), parent_session_id=file.session_id, context=context)
     return Branch(created, list(now.recipes.values()), carried(stamped, progress, trail), now, revision.secrets)
 
 
