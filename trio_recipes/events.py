@@ -376,6 +376,7 @@ KINDS: dict[str, type[Event]] = {
 }
 """The closed list, by name."""
 
+
 @frozen
 class Stamped:
     """An event in its place.

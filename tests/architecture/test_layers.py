@@ -205,8 +205,7 @@ def package_sources() -> dict[str, str]:
     """Read every file of the package."""
     folder = Path(__file__).parents[2] / PACKAGE
     return {
-        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
-        for path in sorted(folder.rglob("*.py"))
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in sorted(folder.rglob("*.py"))
     }
 
 
@@ -231,9 +230,7 @@ ALLOWED = [
     house(progress__fold="from trio_recipes.language.model import Recipe", language__model=""),
     house(steps__bash="from trio_recipes.runtime.ports import Emit", runtime__ports=""),
     house(steps__bash="from trio_recipes.runtime import ports", runtime__ports=""),
-    house(
-        steps__bash="from ..processes.tree import start", processes__tree="from .. import errors", errors=""
-    ),
+    house(steps__bash="from ..processes.tree import start", processes__tree="from .. import errors", errors=""),
     house(frontends__cli="def main():\n    from trio_recipes.sessions import manager", sessions__manager=""),
     house(runtime__scope="import trio\nasync def f():\n    async with trio.open_nursery(): pass"),
     house(agents__api="import trio\nasync def f():\n    async with trio.open_nursery(): pass"),

@@ -154,6 +154,32 @@ def test_a_default_that_changed_counts_as_a_variable(lab: Lab) -> None:
     assert lab.context(session_id)["b"] == 2
 
 
+def test_a_sub_recipe_whose_path_only_the_run_knew_is_read_again(lab: Lab) -> None:
+    lab.write("sub", steps=[lab.step("x"), lab.step("y")])
+    call = {"id": "call", "type": "recipe", "recipe": "{{which}}.yaml"}
+    recipe = lab.write("parent", context={"which": "sub"}, steps=[call, broken(lab, "b")])
+    session_id = failed(lab, recipe)
+    assert plan(lab, session_id, "--recipe", str(recipe))["call"] == "reused"
+    lab.write("sub", steps=[lab.step("x"), lab.step("y", "changed")])
+    assert ran(lab, session_id, "--recipe", str(recipe)) == ("failed", ["y", "b"])
+    (lab.root / "sub.yaml").unlink()
+    assert plan(lab, session_id)["call"] == "reused"
+    assert plan(lab, session_id, "--recipe", str(recipe))["call"] == "continues"
+
+
+def test_recipes_that_stand_elsewhere_now_are_the_same(lab: Lab) -> None:
+    lab.write("inner", steps=[lab.step("x")])
+    lab.write("sub", steps=[{"id": "in", "type": "recipe", "recipe": "inner.yaml"}])
+    recipe = lab.write("parent", steps=[{"id": "call", "type": "recipe", "recipe": "sub.yaml"}, broken(lab, "b")])
+    session_id = failed(lab, recipe)
+    elsewhere = lab.root / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("inner", "sub", "parent"):
+        (lab.root / f"{name}.yaml").rename(elsewhere / f"{name}.yaml")
+    assert ran(lab, session_id, "--recipe", str(elsewhere / "parent.yaml")) == ("failed", ["b"])
+    assert lab.show(session_id)["recipe_file"] == str(elsewhere / "parent.yaml")
+
+
 # --- other variables ---------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import yaml
 from attrs import frozen
-from hypothesis import given, reject, settings
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -139,7 +139,6 @@ def world_of(known: Tree, failing: set[str]) -> World:
     return World(known["root"], {name: fails(seconds=1.3) for name in failing}, known, default=takes(1))
 
 
-@settings(max_examples=15)
 @given(recipes(), FAILING, st.floats(0, 40), st.sampled_from([graceful, immediate]), EDITS)
 def test_an_edited_recipe_gives_what_a_fresh_run_of_it_gives(
     known: Tree, failing: set[str], after: float, level: Callable[[], Any], edit: Edit

@@ -6,7 +6,7 @@ an iteration binds for its body only is put back afterwards, whatever it shadowe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -118,7 +118,7 @@ class _After:
 
 
 @contextmanager
-def _bound(frame: Frame, bindings: Mapping[str, Value]) -> Iterator[None]:
+def _bound(frame: Frame, bindings: Mapping[str, Value]) -> Generator[None]:
     before = {name: frame.variables.get(name, _MISSING) for name in bindings}
     frame.variables.update(bindings)
     try:

@@ -13,7 +13,7 @@ Rules that everything here serves:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
@@ -114,7 +114,7 @@ class Scope:
             self.tree.wake(self.path)
 
     @contextmanager
-    def napping(self) -> Iterator[trio.CancelScope]:
+    def napping(self) -> Generator[trio.CancelScope]:
         """A cancel scope around a wait that is not work: graceful cancellation ends it at once."""
         with trio.CancelScope() as nap:
             self.tree.naps[nap] = self.path
@@ -192,7 +192,7 @@ class ScopeTree:
 
 
 @asynccontextmanager
-async def concurrent() -> AsyncIterator[trio.Nursery]:
+async def concurrent() -> AsyncGenerator[trio.Nursery]:
     """A nursery whose ``Cancelled`` groups come out as one ``Cancelled``.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ async def open_runtime(
     durability: str = "power",
     observe: Callable[[str, Stamped], None] | None = None,
     wait_approval: bool = False,
-) -> AsyncIterator[Runtime]:
+) -> AsyncGenerator[Runtime]:
     """Open a runtime, for ``async with``.
 
     Leaving normally waits for its sessions; leaving by an exception cancels them immediately.

@@ -77,11 +77,11 @@ class Runtime:
     agents: Agents
     functions: Mapping[str, Callable[..., Any]]
     import_functions: bool
-    _journal: Journal
-    _trees: ProcessTrees
-    _lock: RunnerLock
-    _nursery: trio.Nursery
-    _observe: Callable[[str, Stamped], None] | None = None
+    _journal: Journal = field(alias="journal")
+    _trees: ProcessTrees = field(alias="trees")
+    _lock: RunnerLock = field(alias="lock")
+    _nursery: trio.Nursery = field(alias="nursery")
+    _observe: Callable[[str, Stamped], None] | None = field(default=None, alias="observe")
     stays_at_gates: bool = False
     sessions: dict[str, Session] = field(factory=dict)
     _token: trio.lowlevel.TrioToken = field(factory=trio.lowlevel.current_trio_token)

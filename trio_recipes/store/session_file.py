@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -186,7 +186,7 @@ class SessionFile:
         )
 
     @contextmanager
-    def transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+    def transaction(self, connection: sqlite3.Connection) -> Generator[None]:
         """One write transaction: all of it or nothing.
 
         Raises:
@@ -209,7 +209,7 @@ class SessionFile:
             ) from error
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Generator[sqlite3.Connection]:
         """A connection for one consistent look."""
         connection = self.connect()
         try:
