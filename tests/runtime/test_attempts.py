@@ -143,7 +143,7 @@ steps:
 
 
 async def test_any_exception_of_a_leaf_is_a_failure_as_a_value(autojump_clock: MockClock) -> None:
-    async def act(_call: object) -> object:
+    async def act(_call: object) -> object:  # noqa: ASYNC124  its place is async
         raise ZeroDivisionError("oops")
 
     world = World(recipe("steps:\n- {id: a, type: bash, command: A}"), {"a": act})  # type: ignore[dict-item]
@@ -153,7 +153,7 @@ async def test_any_exception_of_a_leaf_is_a_failure_as_a_value(autojump_clock: M
 
 
 async def test_a_template_error_of_a_leaf_is_not_retried(autojump_clock: MockClock) -> None:
-    async def act(_call: object) -> object:
+    async def act(_call: object) -> object:  # noqa: ASYNC124  its place is async
         raise TemplateError("unknown name 'x'")
 
     body = "steps:\n- {id: a, type: bash, command: A, retry: {max_attempts: 3}}"
@@ -165,11 +165,11 @@ async def test_a_template_error_of_a_leaf_is_not_retried(autojump_clock: MockClo
 
 
 async def test_a_group_of_a_leafs_own_nursery_is_a_failure_as_well(autojump_clock: MockClock) -> None:
-    async def bad() -> None:
+    async def bad() -> None:  # noqa: ASYNC124  its place is async
         raise ZeroDivisionError("oops")
 
     async def act(_call: object) -> None:
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # noqa: ASYNC112  what comes out of a nursery is the point
             nursery.start_soon(bad)
 
     world = World(recipe("steps:\n- {id: a, type: bash, command: A}"), {"a": act})  # type: ignore[dict-item]
@@ -182,7 +182,7 @@ async def test_a_log_that_fails_stops_the_run_without_a_claim(autojump_clock: Mo
     world = World(recipe("steps:\n- {id: a, type: bash, command: A, on_error: continue}"))
     engine = world.prepare()
 
-    async def full() -> None:
+    async def full() -> None:  # noqa: ASYNC124  its place is async
         raise StoreWriteError("disk full")
 
     world.log.commit = full
@@ -231,7 +231,7 @@ async def test_the_first_failure_stops_the_siblings_and_is_the_loops(autojump_cl
 
 
 async def test_a_failure_without_any_waiting_begins_no_sibling_that_has_not_begun(autojump_clock: MockClock) -> None:
-    async def at_once(_call: object) -> object:
+    async def at_once(_call: object) -> object:  # noqa: ASYNC124  its place is async
         raise ZeroDivisionError
 
     body = "steps:\n" + FAN % (1000, "")

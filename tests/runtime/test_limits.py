@@ -53,7 +53,7 @@ async def test_a_429_slows_the_next_ones_down(autojump_clock: MockClock) -> None
     world = paced("max_concurrent_llm: 1, backoff: {initial_delay_ms: 2000}")
     calls: list[float] = []
 
-    async def limited_once(_call: LeafCall) -> Reply:
+    async def limited_once(_call: LeafCall) -> Reply:  # noqa: ASYNC124  its place is async
         calls.append(trio.current_time())
         first = len(calls) == 1
         return Reply(value="x", failure=Failure(FailureKind.RATE_LIMIT, "429") if first else None)

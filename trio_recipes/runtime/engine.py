@@ -63,7 +63,7 @@ class Engine:
         """
         try:
             self.outcome = await self._work()
-        except trio.Cancelled:
+        except trio.Cancelled:  # noqa: ASYNC103  the session records it; trio raises it again at the next checkpoint
             self._rise(self.driver.run.tree.host_cancellation())  # stronger than a graceful request before it
         except StoreError:
             raise

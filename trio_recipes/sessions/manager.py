@@ -254,7 +254,7 @@ class SessionManager:
         """
         if status not in (ApprovalStatus.APPROVED, ApprovalStatus.DENIED):
             raise ValueError(f"a stage can be approved or denied, not set to {status}")
-        file, approved = self._known(session_id, project_path), status is ApprovalStatus.APPROVED
+        file, approved = self._known(session_id, project_path), status == ApprovalStatus.APPROVED
         settle(file, stage_name, approved=approved, by=by, via=via, message=reason or "")
 
     def get_stage_approval_status(

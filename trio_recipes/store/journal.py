@@ -383,7 +383,7 @@ class _Box:
     def run(self, job: Callable[[], Any]) -> None:
         try:
             self.result = job()
-        except BaseException as error:
+        except BaseException as error:  # noqa: ASYNC103  in a thread: carried to the task that waits, raised there
             self.error = error
 
     def unwrap(self) -> Any:

@@ -154,10 +154,11 @@ class SessionFile:
             raise self._damaged(error) from error
         try:
             self._check(connection)
-        except BaseException as error:
+        except sqlite3.DatabaseError as error:
             connection.close()
-            if isinstance(error, sqlite3.DatabaseError):
-                raise self._damaged(error) from error
+            raise self._damaged(error) from error
+        except BaseException:
+            connection.close()
             raise
         return connection
 
