@@ -8,7 +8,7 @@ from hypothesis import settings
 
 # No deadlines: on a loaded machine they measure the neighbours.
 settings.register_profile("quick", deadline=None, max_examples=30)
-settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=20)
 settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 # Pure code first: a mistake there shows in seconds, not after the tests that wait for real processes.
