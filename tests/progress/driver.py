@@ -78,7 +78,7 @@ class Walker:
             case NeedRecipe():
                 return self.recipes[ask.name]
             case Guarded() | Gate():
-                raise NotImplementedError
+                raise AssertionError(f"{ask} has tests of its own")
             case _:
                 self.warnings.append(ask.message)
                 return None
