@@ -183,8 +183,12 @@ async def test_goodbye_is_quick(lab: Lab) -> None:
 
 
 def test_a_recycled_group_is_not_touched() -> None:
-    ours, start = os.getpgrp(), 12345
-    assert all(proc.group != ours for proc in watchman.find(b"TRIO_RECIPES_RUN=nobody", {ours: start}))
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:  # its leader lives, wherever we run
+        try:
+            found = watchman.find(b"TRIO_RECIPES_RUN=nobody", {other.pid: 12345})
+        finally:
+            other.kill()
+    assert all(proc.group != other.pid for proc in found)
 
 
 def test_a_recycled_pid_is_not_killed() -> None:
