@@ -86,8 +86,3 @@ def around(path: str) -> Iterator[str]:
 def is_valid(path: str) -> bool:
     """Whether ``path`` is well formed. Paths from outside are checked before they are looked up."""
     return not path or (len(path) <= 4096 and all(_SEGMENT.match(part) for part in path.split("/")))
-
-
-def names(path: str) -> list[str]:
-    """The step names along ``path``, without iteration numbers."""
-    return [part.partition("[")[0] for part in path.split("/")] if path else []

@@ -1,6 +1,7 @@
-"""Legal moves of sessions, scopes and cancellation levels, as tables that runtime, store, docs and tests all read.
+"""Moves of sessions, scopes and cancellation levels, as tables.
 
-A move that is not in a table is a bug of ours, never something to be tolerated.
+``REQUESTS`` decides: runtime and store both judge by it. The tables of moves are the map of what statuses mean; tests
+hold them against the enumerations and against what may be resumed, and nothing enforces them while a run lasts.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ RESUMABLE: Final = frozenset({S.CREATED, S.PAUSED, S.FAILED, S.CANCELLED, S.INTE
 FINISHED: Final = frozenset({S.COMPLETED, S.DENIED})
 
 
-APPLIED, TOO_LATE, ALREADY_CANCELLED, NO_SUCH_SCOPE = "applied", "too_late", "already_cancelled", "no_such_scope"
+APPLIED, TOO_LATE, NO_SUCH_SCOPE = "applied", "too_late", "no_such_scope"
 """What a request is answered, once: by the session's owner, or by the requester if there is none."""
 
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.errors import StoreError
+from trio_recipes.frontends.cli import listing
 from trio_recipes.frontends.cli.deciding import how_to_decide, quoted, until
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDERR, STDOUT
@@ -17,7 +18,7 @@ from trio_recipes.store.base import open_store
 from trio_recipes.store.session_file import now
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Iterator
 
     from trio_recipes.progress.standing import Standing
@@ -26,11 +27,7 @@ if TYPE_CHECKING:
     from trio_recipes.store.sqlite import SqliteStore
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """The options of ``approvals``."""
-    parser.add_argument("--all", action="store_true", help="of every project")
-    parser.add_argument("--project", metavar="DIR", default=".", help="of this project (default: here)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+add_options = listing.add_options
 
 
 def main(options: Namespace) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """The options of ``list``."""
+    """The options of ``list``, and of ``approvals``."""
     parser.add_argument("--all", action="store_true", help="of every project")
     parser.add_argument("--project", metavar="DIR", default=".", help="of this project (default: here)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
