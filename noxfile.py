@@ -47,12 +47,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, the fastest folders first (see tests/conftest.py).
+    """All tests, the fastest folders first (see tests/conftest.py), one process for each processor.
 
-    In one process: most of the time goes to real processes, signals and clocks, and two of those tests at
-    once on two cores disturb each other more than they save. `nox -s tests -- -n 2` if you want it.
+    `nox -s tests -- -n 0 -k name` for one of them, in this process.
     """
-    run_module(session, "pytest", "--durations=10", *session.posargs)
+    run_module(session, "pytest", "-n", "auto", "--dist", "worksteal", "--durations=10", *session.posargs)
 
 
 @nox.session

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trio_recipes.errors import CancellationRequestedError as CancellationRequestedError
     from trio_recipes.errors import ConfigurationError as ConfigurationError
     from trio_recipes.errors import InternalError as InternalError
+    from trio_recipes.errors import InvalidCallError as InvalidCallError
     from trio_recipes.errors import InvalidRecipeError as InvalidRecipeError
     from trio_recipes.errors import Problem as Problem
     from trio_recipes.errors import RecipeError as RecipeError
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from trio_recipes.events import SessionStatus as SessionStatus
     from trio_recipes.events import Source as Source
     from trio_recipes.failure import Failure as Failure
+    from trio_recipes.frontends.tool.result import ToolResult as ToolResult
+    from trio_recipes.frontends.tool.tool import RecipesTool as RecipesTool
     from trio_recipes.language.load import load_recipe as load_recipe
     from trio_recipes.language.model import AgentStep as AgentStep
     from trio_recipes.language.model import BashStep as BashStep
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from trio_recipes.sessions.manager import SessionManager as SessionManager
     from trio_recipes.sessions.opening import open_runtime as open_runtime
     from trio_recipes.sessions.opening import run_recipe as run_recipe
+    from trio_recipes.sessions.policy import Policy as Policy
     from trio_recipes.sessions.recipes import validate_recipe as validate_recipe
     from trio_recipes.sessions.result import SessionResult as SessionResult
     from trio_recipes.sessions.runtime import Runtime as Runtime
@@ -59,15 +63,18 @@ if TYPE_CHECKING:
 
 _HOME = {
     "errors": """ApprovalGatePausedError BackendError CancellationRequestedError ConfigurationError InternalError
-        InvalidRecipeError Problem RecipeError RecipesError SessionBusyError SessionError SessionFinishedError
-        SessionNotFoundError StepFailedError StoreError""",
+        InvalidCallError InvalidRecipeError Problem RecipeError RecipesError SessionBusyError SessionError
+        SessionFinishedError SessionNotFoundError StepFailedError StoreError""",
     "events": "ApprovalStatus Cancellation CancellationStatus Level SessionStatus Source",
     "failure": "Failure",
+    "frontends.tool.result": "ToolResult",
+    "frontends.tool.tool": "RecipesTool",
     "language.load": "load_recipe",
     "language.model": "AgentStep BashStep BlockStep FunctionStep Recipe RecipeStep Stage Step",
     "progress.plan": "Plan Planned",
     "runtime.ports": "AgentBackend AgentReply AgentRequest",
     "sessions.manager": "SessionManager",
+    "sessions.policy": "Policy",
     "sessions.recipes": "validate_recipe",
     "sessions.result": "SessionResult",
     "sessions.opening": "open_runtime run_recipe",

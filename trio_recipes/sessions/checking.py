@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from trio_recipes.agents.registry import Agents, unanswered
-from trio_recipes.errors import ConfigurationError
+from trio_recipes.errors import ConfigurationError, InvalidRecipeError
+from trio_recipes.sessions.policy import Policy
 from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names
 from trio_recipes.sessions.secrets import require
 from trio_recipes.steps import named
@@ -25,12 +26,12 @@ class Supplies:
     Args:
         agents: who answers agent steps.
         functions: callables by name.
-        import_functions: whether ``package.module:callable`` is allowed.
+        policy: what recipes may do.
     """
 
     agents: Agents
     functions: Mapping[str, Callable[..., Any]]
-    import_functions: bool
+    policy: Policy
 
     def check(self, prepared: Prepared, secrets: Variables, project: str) -> None:
         """Refuse a recipe that names what is not there.
@@ -42,15 +43,23 @@ class Supplies:
         missing = self.agents.missing(agent_names(steps))
         if missing:
             raise ConfigurationError(unanswered(missing))
-        problems = [named.check(self.functions, name, self.import_functions) for name in function_names(steps)]
+        problems = [named.check(self.functions, name, self.policy.imports_functions) for name in function_names(steps)]
         found = [problem for problem in problems if problem]
         if found:
             raise ConfigurationError("\n".join(found))
         require(prepared, secrets, project)
 
     def check_known(self, secrets: Variables, progress: Progress) -> None:
-        """Check the recipes of a session. Raises as :meth:`check` does."""
+        """Check the recipes of a session.
+
+        Raises:
+            InvalidRecipeError: if one holds steps that are not allowed here.
+            ConfigurationError: as :meth:`check` does.
+        """
         assert progress.created is not None
         recipes = FrozenRecipes(progress.created.project_path, progress.recipes)
         subs = {key: recipes.parse(key) for key in progress.recipes if key}
+        refused = [problem for recipe in (recipes.root(), *subs.values()) for problem in self.policy.refusals(recipe)]
+        if refused:
+            raise InvalidRecipeError(refused)
         self.check(Prepared(recipes.root(), subs), secrets, recipes.project)

@@ -10,6 +10,7 @@ from attrs import evolve
 from trio_recipes.events import SessionCreated
 from trio_recipes.sessions.recipes import Prepared, prepare
 from trio_recipes.sessions.secrets import references
+from trio_recipes.sessions.sources import Sources, project_bundles
 from trio_recipes.store.layout import new_session_id
 from trio_recipes.store.runs import create
 
@@ -47,7 +48,7 @@ def create_unstarted(
     """Check a recipe and make a session of it durable, without an owner; returns its id."""
     if recipe_path is not None:
         recipe = evolve(recipe, file=os.path.realpath(recipe_path))
-    prepared = prepare(recipe, (), project)
+    prepared = prepare(recipe, (), project, Sources(bundles=project_bundles(project)))
     created = created_event(prepared, project, {}, parent)
     create(store.file(created.session_id), created, prepared.frozen(), None)
     return created.session_id

@@ -11,6 +11,7 @@ import sys
 import trio
 
 from trio_recipes.sessions.opening import open_runtime
+from trio_recipes.sessions.policy import OPEN
 from trio_recipes.store.base import open_store
 
 
@@ -20,7 +21,7 @@ def main(root: str, session_id: str) -> None:
     project = store.standing(session_id).created["project_path"]
 
     async def finish() -> None:
-        async with open_runtime(store=store, project=project, import_functions=True) as runtime:
+        async with open_runtime(store=store, project=project, policy=OPEN) as runtime:
             session = await runtime.finish(session_id)
             await session.wait()
 

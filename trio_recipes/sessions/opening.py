@@ -15,7 +15,9 @@ from attrs import frozen
 from trio_recipes.agents.load import configured_agents
 from trio_recipes.processes.trees import ProcessTrees
 from trio_recipes.runtime.scope import concurrent
+from trio_recipes.sessions.policy import Policy
 from trio_recipes.sessions.runtime import Runtime
+from trio_recipes.sessions.sources import Bundles, Sources, project_bundles
 from trio_recipes.store.base import open_store
 from trio_recipes.store.journal import Journal
 from trio_recipes.store.owner import RunnerLock
@@ -28,12 +30,13 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_runtime(
+async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all have defaults
     *,
     store: SqliteStore | str | os.PathLike[str] | None = None,
     agents: Any = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
-    import_functions: bool = False,
+    policy: Policy | None = None,
+    bundles: Bundles = None,
     project: str | os.PathLike[str] | None = None,
     durability: str = "power",
     observe: Callable[[str, Stamped], None] | None = None,
@@ -48,7 +51,9 @@ async def open_runtime(
         agents: who answers agent steps: a backend, a mapping of names or globs to backends, an agents file, or
             ``"echo"``; without one, what the project's ``trio-recipes.toml`` and the user's configuration say.
         functions: callables that ``function`` steps may name.
-        import_functions: allow ``package.module:callable``.
+        policy: what recipes may do; by default all but ``package.module:callable`` functions.
+        bundles: where ``@bundle:path`` leads to: folders by name, or a function that is given the whole of it; by
+            default, what the project's ``trio-recipes.toml`` says.
         project: the project's folder; the current one by default.
         durability: ``power``: an fsync per commit; ``process``: survives any crash of the program only.
         wait_approval: stay up at approval gates and go on by itself, rather than pause.
@@ -71,7 +76,7 @@ async def open_runtime(
                 project=base.project,
                 agents=base.agents.attached(trees),
                 functions=functions or {},
-                import_functions=import_functions,
+                sources=Sources(policy or Policy(), project_bundles(base.project) if bundles is None else bundles),
                 journal=journal,
                 trees=trees,
                 lock=base.lock,

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from trio_recipes.errors import InvalidRecipeError, Problem
 from trio_recipes.events import RecipeFrozen
 from trio_recipes.failure import Failure, FailureKind
-from trio_recipes.language.load import load_recipe, parse_recipe
+from trio_recipes.language.load import parse_recipe
 from trio_recipes.language.model import AgentStep, FunctionStep, RecipeStep
 from trio_recipes.language.names import check_recipe
+from trio_recipes.sessions.policy import OPEN, Policy
+from trio_recipes.sessions.sources import BUNDLE, Bundles, Sources, locate, project_bundles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -27,13 +29,6 @@ if TYPE_CHECKING:
     from trio_recipes.runtime.ports import Log
 
 ROOT_KEY = ""
-
-
-def locate(name: str, origin: str | None, project: str) -> str:
-    """The resolved file that a recipe step names: relative to the file that contains the step."""
-    path = Path(name).expanduser()
-    base = Path(origin).parent if origin else Path(project)
-    return str((path if path.is_absolute() else base / path).resolve())
 
 
 def freeze(key: str, recipe: Recipe) -> RecipeFrozen:
@@ -68,19 +63,20 @@ class Prepared:
         return any(step.finally_ or (isinstance(step, RecipeStep) and step.recipe.references) for step in self.steps())
 
 
-def prepare(source: Recipe | str | Path, given: Iterable[str], project: str) -> Prepared:
+def prepare(source: Recipe | str | Path, given: Iterable[str], project: str, sources: Sources) -> Prepared:
     """Load a recipe and, transitively, what it names by a literal path; check everything.
 
     Args:
         source: a file, or a recipe that was loaded before.
         given: names of the variables that the caller passes.
         project: the project's folder, for recipes that come from no file.
+        sources: reads recipes, and knows which may be used.
 
     Raises:
         InvalidRecipeError: with every problem of every file.
     """
-    recipe = load_recipe(source) if isinstance(source, (str, Path)) else source
-    gathering = _Gathering(project)
+    recipe = sources.load(str(source)) if isinstance(source, (str, Path)) else source
+    gathering = _Gathering(project, sources)
     gathering.check(recipe, given)
     gathering.follow(recipe)
     if any(not problem.warning for problem in gathering.problems):
@@ -93,12 +89,13 @@ class _Gathering:
     """Sub-recipes found so far, and what is wrong with any of them."""
 
     project: str
+    sources: Sources
     found: dict[str, Recipe] = field(factory=dict)
     problems: list[Problem] = field(factory=list)
 
     def check(self, recipe: Recipe, given: Iterable[str]) -> None:
         self.problems += check_recipe(recipe, given=given)
-        self.problems += not_yet(recipe)
+        self.problems += self.sources.refusals(recipe)
 
     def follow(self, recipe: Recipe) -> None:
         for step in recipe.all_steps():
@@ -109,30 +106,25 @@ class _Gathering:
         key = locate(step.recipe.source, parent.file, self.project)
         if key in self.found:
             return
-        if not Path(key).is_file():
+        if not key.startswith(BUNDLE) and not Path(key).is_file():
             text = f"step '{step.id}': there is no recipe at {key}; paths are relative to the file that names them"
             self.problems.append(Problem(text, parent.file, step.line, field="recipe"))
             return
         try:
-            recipe = load_recipe(key)
+            recipe = self.sources.load(key)
         except InvalidRecipeError as error:
-            self.problems += error.problems
+            self.problems += [_at(problem, parent, step) for problem in error.problems]
             return
         self.found[key] = recipe
         self.check(recipe, step.context)
         self.follow(recipe)
 
 
-def not_yet(recipe: Recipe) -> list[Problem]:
-    """Features of the language that this version loads but does not run (docs/limits.md); refused, never ignored."""
-    used = [
-        ("limits.cost_usd and limits.tokens", recipe.limits.cost_usd is not None or recipe.limits.tokens is not None),
-    ]
-    return [
-        Problem(f"{what}: this version does not run it yet (docs/limits.md)", recipe.file)
-        for what, is_used in used
-        if is_used
-    ]
+def _at(problem: Problem, parent: Recipe, step: RecipeStep) -> Problem:
+    """A problem without a file (there was none to read) is told where the recipe was named."""
+    if problem.file is not None:
+        return problem
+    return Problem(problem.message, parent.file, step.line, field=f"{step.where}.recipe" if step.where else "recipe")
 
 
 def agent_names(steps: Iterable[Step]) -> set[str]:
@@ -153,11 +145,13 @@ class FrozenRecipes:
         project: the project's folder.
         frozen: what is frozen so far, by key.
         log: where a recipe that is frozen at first use is recorded; None when only looking.
+        sources: reads a recipe at its first use.
     """
 
     project: str
     frozen: Mapping[str, RecipeFrozen]
     log: Log | None = None
+    sources: Sources = Factory(Sources)
     _parsed: dict[str, Recipe] = field(factory=dict)
 
     def root(self) -> Recipe:
@@ -181,10 +175,7 @@ class FrozenRecipes:
         """Load, check and durably freeze a recipe whose path was a template."""
         key = locate(ask.name, ask.origin, self.project)
         try:
-            recipe = await trio.to_thread.run_sync(load_recipe, key)
-            problems = [p for p in not_yet(recipe) if not p.warning]
-            if problems:
-                raise InvalidRecipeError(problems)
+            recipe = await trio.to_thread.run_sync(self.sources.load_allowed, key)
         except InvalidRecipeError as error:
             return Failure(FailureKind.TEMPLATE, f"sub-recipe {ask.name!r}: {error}", retryable=False)
         assert self.log is not None
@@ -194,7 +185,12 @@ class FrozenRecipes:
 
 
 def validate_recipe(
-    source: Recipe | str | Path, context: Mapping[str, object] | None = None, *, project: str | Path = "."
+    source: Recipe | str | Path,
+    context: Mapping[str, object] | None = None,
+    *,
+    project: str | Path = ".",
+    policy: Policy = OPEN,
+    bundles: Bundles = None,
 ) -> list[Problem]:
     """Everything that is wrong with a recipe and those it names, warnings included; nothing is imported or run.
 
@@ -202,9 +198,16 @@ def validate_recipe(
         source: a file, or a recipe that was loaded before.
         context: the variables that a caller would pass.
         project: the project's folder.
+        policy: what recipes may do.
+        bundles: where ``@bundle:path`` leads to; by default, what the project's ``trio-recipes.toml`` says.
+
+    Raises:
+        ConfigurationError: if the recipe names a bundle, and what the project says of bundles can't be read.
     """
+    folder = str(Path(project).resolve())
+    sources = Sources(policy, project_bundles(folder) if bundles is None else bundles)
     try:
-        prepared = prepare(source, context or {}, str(Path(project).resolve()))
+        prepared = prepare(source, context or {}, folder, sources)
     except InvalidRecipeError as error:
         return list(error.problems)
     return list(prepared.recipe.warnings)

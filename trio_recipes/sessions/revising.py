@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import evolve, frozen
 
-from trio_recipes.errors import InvalidRecipeError, UnknownScopeError
+from trio_recipes.errors import UnknownScopeError
 from trio_recipes.events import ContextChanged, Event, RecipeReplaced, RecordsVoided, SessionCreated, Stamped
-from trio_recipes.language.load import load_recipe
 from trio_recipes.language.model import Recipe
 from trio_recipes.language.references import literal_sub_recipes
 from trio_recipes.progress.carry import Dated, carried
@@ -22,9 +21,10 @@ from trio_recipes.progress.retrace import Recipes, Trail, retrace
 from trio_recipes.progress.times import iso
 from trio_recipes.progress.vault import Vault, hidden
 from trio_recipes.progress.verdicts import Fate
-from trio_recipes.sessions.recipes import ROOT_KEY, FrozenRecipes, Prepared, locate, not_yet, prepare
+from trio_recipes.sessions.recipes import ROOT_KEY, FrozenRecipes, Prepared, prepare
 from trio_recipes.sessions.scopes import check_path
 from trio_recipes.sessions.secrets import references, restored
+from trio_recipes.sessions.sources import BUNDLE, Sources, locate
 from trio_recipes.store.layout import new_session_id
 from trio_recipes.store.runs import preview
 from trio_recipes.values import normalise
@@ -82,7 +82,9 @@ def _replacing(prepared: Prepared) -> list[Event]:
 # --- reading what the caller wants -------------------------------------------------------------------------------
 
 
-def read_revision(progress: Progress, recipe: Source | None, context: Mapping[str, object] | None) -> Revision:
+def read_revision(
+    progress: Progress, recipe: Source | None, context: Mapping[str, object] | None, sources: Sources
+) -> Revision:
     """Read and check what a caller wants to be different.
 
     Raises:
@@ -92,29 +94,21 @@ def read_revision(progress: Progress, recipe: Source | None, context: Mapping[st
     created = _created(progress)
     given = normalise(dict(context or {}), "context")
     assert isinstance(given, dict)
-    replacement = None if recipe is None else _read(progress, recipe, {**created.context, **given})
+    replacement = None if recipe is None else _read(progress, recipe, {**created.context, **given}, sources)
     root = replacement.recipe if replacement else FrozenRecipes(created.project_path, progress.recipes).root()
     secrets = {name: value for name, value in given.items() if name in root.secrets}
     return Revision(replacement, {n: v for n, v in given.items() if n not in secrets}, secrets)
 
 
-def _read(progress: Progress, recipe: Source, given: Iterable[str]) -> Prepared:
+def _read(progress: Progress, recipe: Source, given: Iterable[str], sources: Sources) -> Prepared:
     """The new recipe, what it names, and what is there now of the sub-recipes whose paths only the run knew."""
     project = _created(progress).project_path
-    prepared = prepare(recipe if isinstance(recipe, Recipe) else Path(recipe), given, project)
+    prepared = prepare(recipe if isinstance(recipe, Recipe) else Path(recipe), given, project, sources)
     found = dict(prepared.sub_recipes)
     for key in _templated(FrozenRecipes(project, progress.recipes)):
-        if key not in found and Path(key).is_file():
-            found[key] = _runnable(key)
+        if key not in found and (key.startswith(BUNDLE) or Path(key).is_file()):
+            found[key] = sources.load_allowed(key)
     return evolve(prepared, sub_recipes=found)
-
-
-def _runnable(key: str) -> Recipe:
-    recipe = load_recipe(key)
-    problems = [problem for problem in not_yet(recipe) if not problem.warning]
-    if problems:
-        raise InvalidRecipeError(problems)
-    return recipe
 
 
 def _templated(recipes: FrozenRecipes) -> Iterator[str]:
@@ -175,17 +169,20 @@ def recipe_of(file: SessionFile) -> Recipe:
     return FrozenRecipes(_created(progress).project_path, progress.recipes).root()
 
 
-def revision_of(file: SessionFile, recipe: Source | None, context: Mapping[str, object] | None) -> Revision:
+def revision_of(
+    file: SessionFile, sources: Sources, recipe: Source | None, context: Mapping[str, object] | None
+) -> Revision:
     """Read and check what a resume is to change, for a session that can be resumed.
 
     Raises:
         RecipesError: as :func:`plan_resume` does.
     """
-    return read_revision(fold(preview(file)), recipe, context)
+    return read_revision(fold(preview(file)), recipe, context, sources)
 
 
 def plan_resume(
     file: SessionFile,
+    sources: Sources,
     recipe: Source | None = None,
     context: Mapping[str, object] | None = None,
     since: str | None = None,
@@ -196,7 +193,7 @@ def plan_resume(
         RecipesError: what the resume would raise before anything runs, but for what is not configured.
     """
     progress = fold(preview(file, finished=since is not None))
-    news = read_revision(progress, recipe, context).news()
+    news = read_revision(progress, recipe, context, sources).news()
     trail, now = retraced(progress, news, since)
     if since is not None:
         _check_since(since, trail, progress, now)
@@ -223,7 +220,11 @@ class Branch:
 
 
 def branch_off(
-    file: SessionFile, since: str, recipe: Source | None = None, context: Mapping[str, object] | None = None
+    file: SessionFile,
+    sources: Sources,
+    since: str,
+    recipe: Source | None = None,
+    context: Mapping[str, object] | None = None,
 ) -> Branch:
     """Prepare a session that runs ``since`` and everything after it again; the old one is only read.
 
@@ -234,7 +235,7 @@ def branch_off(
     """
     stamped = preview(file, finished=True)
     progress = fold(stamped)
-    revision = read_revision(progress, recipe, context)
+    revision = read_revision(progress, recipe, context, sources)
     trail, now = retraced(progress, revision.news(), since)
     _check_since(since, trail, progress, now)
     context = references(trail.called[ROOT][0], _created(now).context)

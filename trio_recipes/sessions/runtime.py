@@ -37,6 +37,7 @@ from trio_recipes.sessions.revising import Source as RecipeSource
 from trio_recipes.sessions.revising import branch_off, plan_resume, revision_of
 from trio_recipes.sessions.secrets import MaskedLog, restored
 from trio_recipes.sessions.session import Session
+from trio_recipes.sessions.sources import Sources
 from trio_recipes.steps.agent import AgentRunner
 from trio_recipes.steps.bash import BashRunner
 from trio_recipes.steps.function import FunctionRunner
@@ -67,7 +68,7 @@ class Runtime:
         project: the project's folder: where commands run, unless they say otherwise.
         agents: who answers agent steps.
         functions: callables by name.
-        import_functions: whether ``package.module:callable`` is allowed (the command line: yes; embedded: no).
+        sources: where recipes may come from, and what they may do.
         stays_at_gates: whether sessions wait at approval gates rather than pause there.
         sessions: those of this runtime, by id.
     """
@@ -76,7 +77,7 @@ class Runtime:
     project: str
     agents: Agents
     functions: Mapping[str, Callable[..., Any]]
-    import_functions: bool
+    sources: Sources
     _journal: Journal = field(alias="journal")
     _trees: ProcessTrees = field(alias="trees")
     _lock: RunnerLock = field(alias="lock")
@@ -112,7 +113,7 @@ class Runtime:
         given = normalise(dict(context or {}), "context")
         assert isinstance(given, dict)
         source = recipe if isinstance(recipe, Recipe) else Path(recipe)
-        prepared = await trio.to_thread.run_sync(prepare, source, given, self.project)
+        prepared = await trio.to_thread.run_sync(prepare, source, given, self.project, self.sources)
         self._supplies.check(prepared, given, self.project)
         created = created_event(prepared, self.project, given, parent_session_id)
         file = self.store.file(created.session_id)
@@ -154,7 +155,7 @@ class Runtime:
         file = self.store.file(name)
         revision = None
         if recipe is not None or context:
-            revision = await trio.to_thread.run_sync(revision_of, file, recipe, context)
+            revision = await trio.to_thread.run_sync(revision_of, file, self.sources, recipe, context)
             given |= revision.secrets
         await trio.lowlevel.checkpoint_if_cancelled()
         revise = revision.events if revision else None
@@ -188,7 +189,8 @@ class Runtime:
             RecipesError: what :meth:`resume` raises; nothing was created.
         """
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
-        branch = await trio.to_thread.run_sync(branch_off, self.store.file(name), path, recipe, context)
+        file = self.store.file(name)
+        branch = await trio.to_thread.run_sync(branch_off, file, self.sources, path, recipe, context)
         self._supplies.check_known(branch.secrets, branch.progress)
         file = self.store.file(branch.created.session_id)
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -212,7 +214,7 @@ class Runtime:
             RecipesError: what these would raise before anything runs, but for what is not configured.
         """
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
-        return await trio.to_thread.run_sync(plan_resume, self.store.file(name), recipe, context, path)
+        return await trio.to_thread.run_sync(plan_resume, self.store.file(name), self.sources, recipe, context, path)
 
     async def finish(self, session_id: str) -> Session:
         """End a session that was cancelled or denied while nobody ran it: its ``finally`` steps run, nothing else.
@@ -301,7 +303,7 @@ class Runtime:
 
     @property
     def _supplies(self) -> Supplies:
-        return Supplies(self.agents, self.functions, self.import_functions)
+        return Supplies(self.agents, self.functions, self.sources.policy)
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -335,7 +337,7 @@ class Runtime:
         progress = opening.progress
         created = progress.created
         assert created is not None
-        recipes = FrozenRecipes(created.project_path, progress.recipes, log)
+        recipes = FrozenRecipes(created.project_path, progress.recipes, log, self.sources)
         facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path, masked.vault)
         recipe = recipes.root()
         frame = root_frame(recipe, restored(recipe, created.context, secrets), facts)
@@ -366,9 +368,10 @@ class Runtime:
         return Gatekeeper(opening.progress, log, self.stays_at_gates, not finishing, decide_defaults)
 
     def _leaves(self) -> dict[str, LeafRunner]:
+        policy = self.sources.policy
         return {
-            "bash": BashRunner(self._trees),
-            "function": FunctionRunner(self.functions, self.import_functions),
+            "bash": BashRunner(self._trees, inherit_env=policy.inherit_env),
+            "function": FunctionRunner(self.functions, policy.imports_functions),
             "agent": AgentRunner(self.agents.resolve),
         }
 

@@ -10,7 +10,8 @@ from trio_recipes.errors import UnknownScopeError
 from trio_recipes.language.model import BlockStep, RecipeStep, Stage, While
 from trio_recipes.language.wording import did_you_mean, listed
 from trio_recipes.progress.fold import fold
-from trio_recipes.sessions.recipes import FrozenRecipes, locate
+from trio_recipes.sessions.recipes import FrozenRecipes
+from trio_recipes.sessions.sources import locate
 from trio_recipes.store.codec import from_row
 
 if TYPE_CHECKING:

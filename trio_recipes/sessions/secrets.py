@@ -14,7 +14,7 @@ from trio_recipes.masking import Screen
 from trio_recipes.progress.masked import masked
 from trio_recipes.progress.vault import missing
 from trio_recipes.sessions.logs import hide_in_logs
-from trio_recipes.sessions.recipes import locate
+from trio_recipes.sessions.sources import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -31,12 +31,12 @@ class BashRunner:
 
     Args:
         trees: starts the processes, and sees to their end.
-        inherit_env: whether commands see the environment of this process; without it they get the few names of
-            ``invocation.BASICS`` and what the step itself says.
+        inherit_env: whether commands see the environment of this process, or which names of it; besides them they
+            get the few names of ``invocation.BASICS`` and what the step itself says.
     """
 
     trees: ProcessTrees
-    inherit_env: bool = True
+    inherit_env: bool | frozenset[str] = True
 
     async def __call__(self, call: LeafCall) -> Reply:
         """Run the command to its end; when cancelled, stop all of its processes first.

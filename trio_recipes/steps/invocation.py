@@ -15,7 +15,7 @@ from trio_recipes.language.template import as_text, look_up
 from trio_recipes.processes import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from trio_recipes.language.model import BashStep
     from trio_recipes.runtime.ports import LeafCall
@@ -31,7 +31,7 @@ BASICS: Final = ("HOME", "LANG", "PATH", "TMPDIR")
 """What a command can't well do without, and gets even if it inherits nothing else."""
 
 
-def command_of(step: BashStep, call: LeafCall, *, inherit_env: bool) -> Command | Failure:
+def command_of(step: BashStep, call: LeafCall, *, inherit_env: bool | frozenset[str]) -> Command | Failure:
     """The command to run, or why there can't be one.
 
     Raises:
@@ -55,14 +55,19 @@ def command_of(step: BashStep, call: LeafCall, *, inherit_env: bool) -> Command 
     return Failure(FailureKind.TEMPLATE, f"step '{step.id}': {problem}", retryable=False)
 
 
-def _environment(step: BashStep, variables: Variables, *, inherit_env: bool) -> dict[str, str]:
-    inherited = os.environ if inherit_env else {name: os.environ[name] for name in BASICS if name in os.environ}
+def _environment(step: BashStep, variables: Variables, *, inherit_env: bool | frozenset[str]) -> dict[str, str]:
     return {
-        **inherited,
+        **_inherited(inherit_env),
         **dict.fromkeys(INTERPRETER, sys.executable),
         **{name: template.render(variables) for name, template in step.env.items()},
         **{name: _as_variable(look_up(name, variables)) for name in step.env_from_context},
     }
+
+
+def _inherited(names: bool | frozenset[str]) -> Mapping[str, str]:
+    if names is True:
+        return os.environ
+    return {name: os.environ[name] for name in {*BASICS, *(names or ())} if name in os.environ}
 
 
 def _as_variable(value: Value) -> str:

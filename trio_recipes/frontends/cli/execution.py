@@ -23,6 +23,7 @@ from trio_recipes.frontends.cli.telling import json_line
 from trio_recipes.frontends.printable import printable
 from trio_recipes.processes.platform import become_subreaper
 from trio_recipes.sessions.opening import open_runtime
+from trio_recipes.sessions.policy import OPEN
 from trio_recipes.sessions.signals import Ladder, handled_signals
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class _Execution:
             async with open_runtime(
                 store=options.store,
                 agents=options.agents,
-                import_functions=True,
+                policy=OPEN,
                 project=options.project,
                 durability=options.durability,
                 wait_approval=options.wait_approval,

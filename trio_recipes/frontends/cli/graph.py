@@ -37,7 +37,7 @@ def main(options: Namespace) -> int:
 def _finder() -> Find:
     """Loads each sub-recipe once. Those of bundles stay unknown, as templated ones do: only a project knows them."""
     from trio_recipes.language.load import load_recipe  # noqa: PLC0415
-    from trio_recipes.sessions.recipes import locate  # noqa: PLC0415
+    from trio_recipes.sessions.sources import locate  # noqa: PLC0415
 
     loaded: dict[str, Recipe] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,6 +15,7 @@ from trio_recipes.progress import path as paths
 from trio_recipes.progress.plan import Plan, Planned
 from trio_recipes.progress.verdicts import Fate
 from trio_recipes.sessions.revising import plan_resume
+from trio_recipes.sessions.sources import Sources, project_bundles
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -36,7 +38,8 @@ _COLUMN = 44
 
 def show_plan(file: SessionFile, context: Mapping[str, Value], options: Namespace) -> int:
     """Print the plan; nothing is changed."""
-    plan = plan_resume(file, options.recipe, context, options.since)
+    sources = Sources(bundles=project_bundles(options.project or Path.cwd()))
+    plan = plan_resume(file, sources, options.recipe, context, options.since)
     STDOUT.write(as_json(plan) if options.json else as_text(plan))
     return OK
 
