@@ -17,9 +17,7 @@ Failures of steps are values (:class:`trio_recipes.failure.Failure`), not except
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,8 +32,7 @@ class RecipesError(Exception):
 # --- your recipe -------------------------------------------------------------------------------------------------
 
 
-@frozen
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong (or, as a warning, surprising) in a recipe file.
 
     Args:
@@ -132,6 +129,10 @@ class SessionFinishedError(SessionError):
     """A session that completed or was denied can't be resumed: its outcome is final."""
 
 
+class InvalidCallError(RecipesError, ValueError):
+    """A tool or a server was called with parameters it can't take. Nothing happened; the caller is asked to mend it."""
+
+
 class UnknownScopeError(SessionError, LookupError):
     """A path names no scope that this session's recipe could ever have."""
 
@@ -149,6 +150,10 @@ class StoreUnusableError(StoreError):
 
 class StoreTooNewError(StoreError):
     """The store was written by a newer version of this package: upgrade, or name another store with ``--store``."""
+
+
+class ArchiveError(StoreError):
+    """A file to be imported is no session that was exported, or was changed since. Nothing was made of it."""
 
 
 class StoreWriteError(StoreError):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from attrs import define, evolve, frozen
+from attrs import evolve
+
+from trio_recipes.classes import define, frozen
 
 STDERR_TAIL = 4096
 """Bytes of stderr kept for a message; all of it stays in the record (decisions.md)."""
@@ -46,6 +48,10 @@ NEVER_RETRIED = frozenset({FailureKind.LIMIT, FailureKind.DENIED, FailureKind.CA
 """Kinds that another attempt can't mend; ``cancelled`` is somebody's decision, not an accident."""
 
 
+_NO_STACK = frozenset({FailureKind.LIMIT, FailureKind.DENIED})
+"""One names the recipes in its own words, the other is no fault of any."""
+
+
 @frozen
 class Failure:
     """Why a scope failed.
@@ -59,6 +65,8 @@ class Failure:
         retryable: False if the cause can't go away by trying again.
         hint: what may help, or "".
         cause: the type of the exception behind it, or "".
+        retry_after: seconds that an endpoint asked to wait before the next attempt, or None.
+        stack: the recipes from the root to the one that it began in, if that is a sub-recipe; the message names them.
     """
 
     kind: FailureKind
@@ -69,6 +77,8 @@ class Failure:
     retryable: bool = True
     hint: str = ""
     cause: str = ""
+    retry_after: float | None = None
+    stack: tuple[str, ...] = ()
 
     @property
     def may_retry(self) -> bool:
@@ -78,3 +88,9 @@ class Failure:
     def at(self, path: str, attempt: int = 1) -> Failure:
         """The same failure, located, unless it already is."""
         return self if self.path else evolve(self, path=path, attempt=attempt)
+
+    def within(self, stack: tuple[str, ...]) -> Failure:
+        """The same failure, naming the recipes on the way to it, once (recipe-language.md section 8)."""
+        if self.stack or self.kind in _NO_STACK:
+            return self
+        return evolve(self, message=f"{self.message.rstrip()} (in recipe {' > '.join(stack)})", stack=stack)

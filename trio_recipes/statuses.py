@@ -22,6 +22,7 @@ class Source(StrEnum):
     API = "api"
     WEB = "web"
     DEADLINE = "deadline"
+    BUDGET = "budget"
     TIMEOUT = "timeout"
     SIBLING_FAILURE = "sibling_failure"
     HOST = "host"

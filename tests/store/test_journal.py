@@ -16,10 +16,11 @@ from trio.testing import wait_all_tasks_blocked
 from tests.store.helpers import ID, ask, lock_in, open_store, output, run_by
 from trio_recipes.errors import OwnershipLostError, StoreError, StoreWriteError
 from trio_recipes.events import Event, RequestAnswered, RunEnded, SessionStatus, Stamped
-from trio_recipes.store.journal import LAZY_SECONDS, Journal, SessionLog
+from trio_recipes.store.journal import Journal, SessionLog
 from trio_recipes.store.requests import answer_of
 from trio_recipes.store.session_file import Claim, EventRow, RequestRow, SessionFile
 from trio_recipes.store.sqlite import SqliteStore
+from trio_recipes.store.writer import LAZY_SECONDS
 
 
 class CountingFile(SessionFile):
@@ -181,7 +182,7 @@ async def test_nothing_is_written_after_a_lost_event(tmp_path: Path) -> None:
                 log.emit(output())
                 log.commit()
 
-        world.journal.put(two_commits)
+        world.log.writer.put(two_commits)
         with pytest.raises(StoreError):
             await emit_and_wait(log)
         with pytest.raises(StoreError):
@@ -224,7 +225,7 @@ async def test_an_end_that_fails_releases_who_waits(tmp_path: Path) -> None:
             released += 1
 
         seq = log.emit(output())
-        world.journal.put(busy.wait)
+        world.log.writer.put(busy.wait)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(expect_failure, log.end(broken, answer))
             await wait_all_tasks_blocked()
@@ -266,7 +267,7 @@ async def test_a_closed_log_has_written_what_had_gathered(tmp_path: Path) -> Non
         world.journal.watch(log)
         seq = log.emit(output())
         world.journal.forget(log)
-        await world.journal.call(lambda: None)
+        await log.writer.call(lambda: None)  # of several threads, the one that writes this log
         assert seqs(file)[-1] == seq
 
 

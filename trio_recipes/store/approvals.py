@@ -12,8 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
+from trio_recipes.classes import frozen
 from trio_recipes.errors import SessionBusyError, SessionError
 from trio_recipes.progress import decisions
 from trio_recipes.statuses import ApprovalStatus, SessionStatus
@@ -252,7 +251,7 @@ def _find(file: SessionFile, connection: sqlite3.Connection, standing: Standing,
     gates = open_gates(file, connection) if standing.status in DECIDABLE else []
     found = [gate for gate in gates if gate.path == stage] or [g for g in gates if decisions.means(stage, g.path)]
     if len(found) > 1:
-        raise SessionError(f"'{stage}' could be {', '.join(gate.path for gate in found)}: give the path")
+        raise SessionError(f"'{stage}' could be {', '.join(sorted(gate.path for gate in found))}: give the path")
     if not found:
         raise SessionError(_lost_to(file, connection, stage) or _nothing_waits(file.session_id, standing, gates, stage))
     return found[0]

@@ -1,35 +1,35 @@
 """The writer that makes events durable, many at a time.
 
-*Emit now, durable later*: :meth:`SessionLog.emit` numbers an event at once, without waiting; one writer thread per
-runtime commits whatever has gathered, session by session, in one transaction each. While a commit runs, the next batch
-gathers: that is the group commit, and it needs no timer. Events that nobody waits for ride in the next commit, at
-most :data:`LAZY_SECONDS` later.
+*Emit now, durable later*: :meth:`SessionLog.emit` numbers an event at once, without waiting; a writer thread commits
+whatever has gathered, session by session, in one transaction each. While a commit runs, the next batch gathers: that is
+the group commit, and it needs no timer. Events that nobody waits for ride in the next commit, at most
+:data:`~trio_recipes.store.writer.LAZY_SECONDS` later.
 
-The thread also watches for requests: it looks when it is poked, and otherwise every :data:`POLL_SECONDS`, at a
-counter of SQLite's that other connections' commits change (a few microseconds).
+The threads also watch for requests: they look when they are poked, and otherwise every
+:data:`~trio_recipes.store.writer.POLL_SECONDS`, at a counter of SQLite's that other connections' commits change (a few
+microseconds).
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import sqlite3
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.errors import StoreError, StoreWriteError
 from trio_recipes.events import Stamped
 from trio_recipes.store.codec import to_row
 from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
+from trio_recipes.store.writer import Writer
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from trio_recipes.events import Event
     from trio_recipes.store.session_file import EventRow
 
@@ -37,8 +37,9 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
-LAZY_SECONDS = 0.05
-POLL_SECONDS = 0.02
+STOP_SECONDS = 10.0
+WRITERS = 8
+"""Threads that write at once, at most: more make no disk faster, and take turns at the interpreter."""
 
 
 @frozen
@@ -53,7 +54,7 @@ class SessionLog:
     """One session's events on their way to the disk.
 
     Args:
-        journal: whose thread writes.
+        journal: one of its threads writes.
         file: the session.
         claim: the right to write.
         run: the number of this run.
@@ -76,7 +77,7 @@ class SessionLog:
         self.on_commit: list[Callable[[list[Stamped]], None]] = []
         self.on_failure: list[Callable[[StoreError], None]] = []
         self.on_requests: list[Callable[[list[RequestRow]], None]] = []
-        self._journal, self._seq = journal, last_seq
+        self.writer, self._seq = journal.assign(), last_seq
         self._pending: deque[Stamped] = deque()
         self._waiters: deque[tuple[int, trio.Event]] = deque()
         self._queued = self._urgent = False
@@ -85,7 +86,7 @@ class SessionLog:
         self._last_request, self._data_version = 0, -1
 
     def emit(self, event: Event) -> int:
-        """Append an event, synchronously; it will be durable within :data:`LAZY_SECONDS`.
+        """Append an event, synchronously; it will be durable within :data:`~trio_recipes.store.writer.LAZY_SECONDS`.
 
         Nothing follows a run's last event: what comes later is dropped, and has the last one's number.
         """
@@ -95,7 +96,7 @@ class SessionLog:
         self._pending.append(Stamped(self._seq, self.run, now(), event))
         if not self._queued:
             self._queued = True
-            self._journal.put_later(self)
+            self.writer.put_later(self)
         return self._seq
 
     async def durable(self, seq: int) -> None:
@@ -118,7 +119,7 @@ class SessionLog:
     def _hurry(self) -> None:
         if not self._urgent:
             self._urgent = True
-            self._journal.put_now(self)
+            self.writer.put_now(self)
 
     async def end(
         self, conclude: Callable[[list[RequestRow]], Sequence[Event]], answer: Callable[[RequestRow], str | None]
@@ -131,11 +132,11 @@ class SessionLog:
             answer: what each open request is told.
         """
         self._ending = True
-        await self._journal.call(lambda: self._commit_end(conclude, answer))
+        await self.writer.call(lambda: self._commit_end(conclude, answer))
 
     def poke(self) -> None:
         """Have the writer look for requests now."""
-        self._journal.put(lambda: self._look(force=True))
+        self.writer.put(lambda: self._look(force=True))
 
     # --- in the writer's thread ----------------------------------------------------------------------------------
 
@@ -150,7 +151,7 @@ class SessionLog:
         except Exception as error:
             self._break(error)
             return
-        self._journal.in_loop(self._committed, _Batch(batch[-1].seq, batch))
+        self.writer.in_loop(self._committed, _Batch(batch[-1].seq, batch))
 
     def _break(self, error: Exception) -> StoreError:
         """Write nothing more: what follows a lost event must not be there without it."""
@@ -159,7 +160,7 @@ class SessionLog:
             wrapped.__cause__ = error
             error = wrapped
         self._broken = error
-        self._journal.in_loop(self._failed, error)
+        self.writer.in_loop(self._failed, error)
         return error
 
     def _take(self) -> list[Stamped]:
@@ -185,7 +186,7 @@ class SessionLog:
             self.file.end(self.connection, self.claim, rows, answer)
         except Exception as error:
             raise self._break(error) from error.__cause__  # others may wait for events of this batch
-        self._journal.in_loop(self._committed, _Batch(self._seq, batch))
+        self.writer.in_loop(self._committed, _Batch(self._seq, batch))
 
     def close(self) -> None:
         """Close the connection; a lazy commit that is still due finds nothing to do."""
@@ -203,7 +204,7 @@ class SessionLog:
             return
         if found:
             self._last_request = found[-1].number
-            self._journal.in_loop(self._requested, found)
+            self.writer.in_loop(self._requested, found)
 
     def _unseen_requests(self, *, force: bool) -> list[RequestRow]:
         version = self.connection.execute("PRAGMA data_version").fetchone()[0]
@@ -247,56 +248,54 @@ def _tell(listeners: list[Callable[[T], None]], news: T) -> None:
 
 @define(eq=False)
 class Journal:
-    """The writer thread of one runtime, and its queue. Use it as an async context manager."""
+    """The writers of one runtime. Use it as an async context manager.
 
-    _queue: queue.SimpleQueue[Callable[[], Any] | None] = field(factory=queue.SimpleQueue)
-    _lazy: deque[tuple[float, SessionLog]] = field(factory=deque)
-    _watched: dict[int, SessionLog] = field(factory=dict)
-    _thread: threading.Thread | None = None
-    _token: trio.lowlevel.TrioToken | None = None
-    _ended: trio.Event = field(factory=trio.Event)
-    _next_poll: float = 0.0
+    What one session emits is written by one thread, in order. Sessions are spread over a few: a disk makes the commits
+    of several files durable together, and each commit's way there is mostly waiting.
+    """
+
+    _writers: list[Writer] = field(factory=list)
 
     async def __aenter__(self) -> Journal:
-        self._token = trio.lowlevel.current_trio_token()
-        self._thread = threading.Thread(target=self._work, name="trio_recipes journal", daemon=True)
-        self._thread.start()
+        self._add()
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        self._queue.put(None)
-        with trio.move_on_after(10, shield=True):
-            await self._ended.wait()
-        self._thread = None
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            writer.finish()
+        with trio.move_on_after(STOP_SECONDS, shield=True):
+            for writer in writers:
+                await writer.finished()
 
-    def put(self, job: Callable[[], Any]) -> None:
-        """Have a job done in the writer's thread."""
-        self._queue.put(job)
+    def assign(self) -> Writer:
+        """The writer of one more session: one of its own, as long as there are few."""
+        writer = self._idlest(lambda writer: writer.logs)
+        writer.logs += 1
+        return writer
 
-    def put_now(self, log: SessionLog) -> None:
-        """Have a log committed as soon as the writer is free."""
-        self._queue.put(log.commit)
+    def _idlest(self, load: Callable[[Writer], int]) -> Writer:
+        if not self._writers:
+            raise StoreError("this runtime is closed: reach the session through SessionManager or a new runtime")
+        idlest = min(self._writers, key=load)
+        return self._add() if load(idlest) and len(self._writers) < WRITERS else idlest
 
-    def put_later(self, log: SessionLog) -> None:
-        """Have a log committed within :data:`LAZY_SECONDS`."""
-        self._queue.put(lambda: self._lazy.append((monotonic() + LAZY_SECONDS, log)))
+    def _add(self) -> Writer:
+        writer = Writer(trio.lowlevel.current_trio_token())
+        writer.start()
+        self._writers.append(writer)
+        return writer
 
     def watch(self, log: SessionLog) -> None:
         """Look for requests to this session from now on."""
-        self._queue.put(lambda: self._watched.__setitem__(id(log), log))
-        log.poke()
+        log.writer.watch(log)
 
     def forget(self, log: SessionLog) -> None:
         """Stop looking, and close the session's connection."""
-
-        def let_go() -> None:
-            self._watched.pop(id(log), None)
-            log.close()
-
-        self._queue.put(let_go)
+        log.writer.forget(log)
 
     async def call(self, job: Callable[[], T]) -> T:
-        """Do a job in the writer's thread and wait for its result, whatever is cancelled meanwhile.
+        """Do a job in a writer's thread and wait for its result, whatever is cancelled meanwhile.
 
         Bounded by SQLite's busy time-out (5 s) and the disk: a job is one transaction.
 
@@ -306,87 +305,5 @@ class Journal:
         return await self.begin(job)()
 
     def begin(self, job: Callable[[], T]) -> Callable[[], Awaitable[T]]:
-        """Have a job done in the writer's thread, and return what waits for its result. Raises as :meth:`call`."""
-        if self._thread is None:
-            raise StoreError("this runtime is closed: reach the session through SessionManager or a new runtime")
-        done, box = trio.Event(), _Box()
-
-        def work() -> None:
-            box.run(job)
-            self.in_loop(done.set)
-
-        async def result() -> T:
-            with trio.CancelScope(shield=True):  # a transaction that is under way can't be left
-                await done.wait()
-            found: T = box.unwrap()
-            return found
-
-        self._queue.put(work)
-        return result
-
-    def in_loop(self, function: Callable[..., Any], *args: Any) -> None:
-        """Call ``function`` in the trio loop, from the writer's thread."""
-        assert self._token is not None
-        with suppress(trio.RunFinishedError):  # the loop has gone: there is nobody left to tell
-            self._token.run_sync_soon(function, *args)
-
-    # --- the thread ----------------------------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        while True:
-            job = self._next()
-            if job is None:
-                break
-            job()
-            self._flush_lazy()
-            self._poll_if_due()
-        for _, log in self._lazy:
-            log.commit()
-        for log in self._watched.values():
-            log.close()
-        self.in_loop(self._ended.set)
-
-    def _next(self) -> Callable[[], Any] | None:
-        try:
-            return self._queue.get(timeout=self._patience())
-        except queue.Empty:
-            return _nothing
-
-    def _patience(self) -> float | None:
-        waits = [max(0.0, self._lazy[0][0] - monotonic())] if self._lazy else []
-        if self._watched:
-            waits.append(POLL_SECONDS)
-        return min(waits, default=None)
-
-    def _flush_lazy(self) -> None:
-        while self._lazy and self._lazy[0][0] <= monotonic():
-            self._lazy.popleft()[1].commit()
-
-    def _poll_if_due(self) -> None:
-        if self._watched and monotonic() >= self._next_poll:
-            self._next_poll = monotonic() + POLL_SECONDS
-            for log in list(self._watched.values()):
-                log.poll()
-
-
-def _nothing() -> None:
-    """The job of a writer that woke up to look around."""
-
-
-class _Box:
-    """The result of a job, or what it raised."""
-
-    def __init__(self) -> None:
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def run(self, job: Callable[[], Any]) -> None:
-        try:
-            self.result = job()
-        except BaseException as error:  # noqa: ASYNC103  in a thread: carried to the task that waits, raised there
-            self.error = error
-
-    def unwrap(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.result
+        """Have a job done in a writer's thread, and return what waits for its result. Raises as :meth:`call`."""
+        return self._idlest(lambda writer: writer.queued).begin(job)

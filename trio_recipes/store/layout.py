@@ -5,6 +5,7 @@
     <root>/VERSION                      what this folder is, and which version wrote it
     <root>/sessions/<id>/session.db     the truth about one session: events, requests, answers, owner
     <root>/sessions/<id>/wake           a FIFO: one byte wakes the session's owner
+    <root>/index.db                     a cache for ``list``; may be deleted at any time
     <root>/runners/<runner>.lock        flock'd for as long as a runner or its watchman lives
 
 Damage to one session stays there, and runners do not wait for each other's locks (decisions.md, "Store").
@@ -15,12 +16,12 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+from typing import TYPE_CHECKING, NamedTuple
 
 from trio_recipes.errors import SessionNotFoundError, StoreTooNewError, StoreUnusableError
+from trio_recipes.store.ground import check_ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,8 +60,7 @@ def folder_of(url: str) -> Path:
     return Path(rest if rest.startswith("/") else f"/{rest}").expanduser().resolve()
 
 
-@frozen
-class Layout:
+class Layout(NamedTuple):
     """The paths of one store."""
 
     root: Path
@@ -113,6 +113,7 @@ class Layout:
             StoreTooNewError: if a newer version wrote it.
         """
         try:
+            check_ground(self.root)
             for folder in (self.root, self.sessions, self.runners):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_version(create=True)
@@ -132,7 +133,7 @@ class Layout:
 
     def _refuse_strangers(self) -> None:
         """A folder that holds other things is not made a store of."""
-        ours = {"sessions", "runners"}
+        ours = {"sessions", "runners", "index.db", "index.db-journal"}
         strangers = [
             name
             for name in (entry.name for entry in self.root.iterdir())
@@ -150,6 +151,8 @@ class Layout:
         except FileNotFoundError:
             if create:
                 self._refuse_strangers()
+                with suppress(PermissionError):  # it is root's, who may see everything anyway
+                    self.root.chmod(0o700)
                 _write_new(marker, f"{_MAGIC} {STORE_VERSION}\n")
             return create
         name, _, version = text.strip().rpartition(" ")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from trio_recipes.store.ground import no_locks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,27 +21,37 @@ if TYPE_CHECKING:
     from trio_recipes.store.layout import Layout
 
 
+_ID = re.compile(r"[^/\x00]{1,64}\Z")
+
+
 def new_runner_id() -> str:
     """A fresh id for a runner."""
     return os.urandom(8).hex()
 
 
-@define(eq=False)
 class RunnerLock:
-    """This process's proof of life, held until :meth:`release`."""
+    """This process's proof of life, held until :meth:`release`.
 
-    layout: Layout
-    runner_id: str = field(factory=new_runner_id)
-    fd: int = -1
+    Args:
+        layout: of the store.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout, self.runner_id, self.fd = layout, new_runner_id(), -1
 
     def acquire(self) -> None:
         """Take the lock. The descriptor is close-on-exec; only the watchman is handed it.
 
         Raises:
             OSError: if the store's folder can't be written.
+            StoreUnusableError: if its file system has no locks.
         """
         self.fd = os.open(self.layout.lock(self.runner_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.release()
+            raise no_locks(self.layout.root, error) from error
 
     def release(self) -> None:
         """Give the lock up; to be called when nothing of this runner is left."""
@@ -52,6 +63,12 @@ class RunnerLock:
     def describe(self) -> dict[str, Any]:
         """Who we are, for messages."""
         return {"pid": os.getpid(), "host": os.uname().nodename, "since": int(time.time())}
+
+
+def is_owner(epoch: object, runner: object, body: object) -> bool:
+    """Whether this is what an owner's row can hold; a runner's id becomes a file's name."""
+    named = runner is None or (isinstance(runner, str) and _ID.match(runner) is not None)
+    return named and isinstance(epoch, int) and isinstance(body, str)
 
 
 def is_alive(layout: Layout, runner_id: str) -> bool:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trio_recipes.errors import SessionBusyError, SessionError, UnknownScopeError
 from trio_recipes.progress.path import is_valid
@@ -30,8 +28,7 @@ _UNOWNED = frozenset({SessionStatus.PAUSED, SessionStatus.INTERRUPTED})
 _ENDED = frozenset({SessionStatus.COMPLETED, SessionStatus.DENIED, SessionStatus.FAILED, SessionStatus.CANCELLED})
 
 
-@frozen
-class Ack:
+class Ack(NamedTuple):
     """The acknowledgement of a request.
 
     Args:

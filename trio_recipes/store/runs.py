@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import Factory, frozen
+from attrs import Factory
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import SessionBusyError, SessionFinishedError
 from trio_recipes.events import (
     CancellationCleared,
@@ -24,7 +25,7 @@ from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from trio_recipes.progress.standing import Standing
     from trio_recipes.store.owner import RunnerLock
@@ -92,6 +93,24 @@ def create(
     if opening is None:
         connection.close()
     return opening
+
+
+def restore(file: SessionFile, events: Iterable[Stamped]) -> None:
+    """Make a session of events from elsewhere: all of them or, if reading them fails, none.
+
+    Raises:
+        StoreWriteError: if it can't be written; there is no such session then.
+    """
+    connection = file.create()
+    try:
+        with file.transaction(connection):
+            file.lay_out(connection)
+            connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", map(to_row, events))
+    except BaseException:
+        connection.close()
+        file.remove()
+        raise
+    connection.close()
 
 
 def begin(

@@ -12,47 +12,29 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from attrs import define, frozen
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from trio_recipes.errors import (
     OwnershipLostError,
     SessionBusyError,
     SessionNotFoundError,
-    StoreTooNewError,
     StoreUnusableError,
     StoreWriteError,
 )
 from trio_recipes.progress.standing import Row, Standing, standing_of
-from trio_recipes.statuses import LIFECYCLE
-from trio_recipes.store.owner import describe, is_alive
+from trio_recipes.store import damage, database
+from trio_recipes.store.owner import describe, is_alive, is_owner
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trio_recipes.store.layout import Layout
 
-SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x7472_6563  # "trec"
-_BUSY_SECONDS = 5.0
-_LIFECYCLE = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
-
-_LIFE = f"SELECT seq, at, event, body, path FROM events WHERE event IN ({_LIFECYCLE}) ORDER BY seq"  # noqa: S608
-
-_SCHEMA = f"""
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
-    body TEXT NOT NULL, data BLOB);
-CREATE INDEX lifecycle ON events (seq) WHERE event IN ({_LIFECYCLE});
-CREATE TABLE requests (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE answers (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL);
-CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL);
-INSERT INTO owner VALUES (1, 0, NULL, '{{}}');
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""  # noqa: S608  every part is a constant of ours
+_LIFE = f"SELECT seq, at, event, body, path FROM events WHERE {database.LIFE} ORDER BY seq"  # noqa: S608
+_FORGET = f"DELETE FROM events WHERE {database.LIFE}"  # noqa: S608  a constant of ours
+_NEEDED = frozenset({"recipe_name", "project_path"})
+"""What whoever looks at a session asks of its first event."""
 
 EventRow: TypeAlias = "tuple[int, int, int, str, str, str, bytes | None]"
 """seq, run, at (microseconds), event, path, body (JSON), data."""
@@ -63,16 +45,14 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-@frozen
-class Claim:
+class Claim(NamedTuple):
     """The right to write a session's events: good for as long as nobody took the session over."""
 
     runner: str
     epoch: int
 
 
-@frozen
-class RequestRow:
+class RequestRow(NamedTuple):
     """A request, as it was made.
 
     ``body`` is the JSON of a :class:`~trio_recipes.events.Cancellation`, or of a decision on a gate: an
@@ -89,8 +69,7 @@ class RequestRow:
         return "approved" in self.body
 
 
-@define(eq=False)
-class SessionFile:
+class SessionFile(NamedTuple):
     """One session's database file.
 
     Args:
@@ -110,32 +89,55 @@ class SessionFile:
         """Make the session's folder and an empty database in it, readable by its user only.
 
         Until :meth:`lay_out`, in the transaction that also holds the first events, nobody finds a session here.
+
+        Raises:
+            StoreWriteError: if that can't be done: a full disk, no descriptors left.
         """
         folder = self.layout.session(self.session_id)
-        folder.mkdir(mode=0o700)
-        os.mkfifo(self.layout.wake(self.session_id), 0o600)
-        file = self.layout.database(self.session_id)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        connection = self._open(file)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            _sync_folder(folder)
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise self._not_created(error) from error
+        try:
+            os.mkfifo(self.layout.wake(self.session_id), 0o600)
+            return database.create(self.layout.database(self.session_id), self.durability)
         except (sqlite3.Error, OSError) as error:
-            connection.close()
             self.remove()
-            raise StoreWriteError(f"session {self.session_id} can't be created: {error}") from error
-        return connection
+            raise self._not_created(error) from error
+
+    def _not_created(self, error: Exception) -> StoreWriteError:
+        return StoreWriteError(
+            f"session {self.session_id} can't be created: {error}; see to the disk of {self.layout.root}"
+        )
 
     def lay_out(self, connection: sqlite3.Connection) -> None:
         """Make the tables, within a transaction."""
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
+        database.lay_out(connection)
 
     def remove(self) -> None:
         """Delete the session with everything in it; the caller has made sure that nobody runs it."""
         import shutil  # noqa: PLC0415  compression libraries: not for cancel
 
         shutil.rmtree(self.layout.session(self.session_id), ignore_errors=True)
+
+    def bury(self) -> bool:
+        """Delete the session unless somebody runs it; False if so.
+
+        Who wants to resume it waits for this transaction, and finds no session after it. On a disk where nothing can be
+        written (a full one, say), nobody can take it over either.
+        """
+        with suppress(StoreWriteError, StoreUnusableError):
+            connection = self.connect()
+            try:
+                with self.transaction(connection):
+                    runner = self.owner(connection)[1]
+                    if runner is not None and is_alive(self.layout, runner):
+                        return False
+                    connection.execute(_FORGET)
+            finally:
+                connection.close()
+        self.remove()
+        return True
 
     def connect(self) -> sqlite3.Connection:
         """A connection for reading and writing.
@@ -145,46 +147,33 @@ class SessionFile:
             StoreUnusableError: if its file is not one of ours, or damaged.
             StoreTooNewError: if a newer version wrote it.
         """
-        file = self.layout.database(self.session_id)
-        if not file.exists():
-            raise SessionNotFoundError(f"no session {self.session_id} in {self.layout.root}; `list --all` shows them")
+        connection = database.connect(self._existing(), self.durability)
+        if database.version_of(connection) < database.SCHEMA_VERSION:
+            self._upgrade(connection)
+        return connection
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        """An older session becomes one of this version, unless a runner of that version is at work on it."""
         try:
-            connection = self._open(file)
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
-        try:
-            self._check(connection)
-        except sqlite3.DatabaseError as error:
+            runner = self.owner(connection)[1]
+            if runner is None or not is_alive(self.layout, runner):
+                database.upgrade(connection)
+        except damage.UNREADABLE as error:
             connection.close()
-            raise self._damaged(error) from error
+            raise damage.unwritable(self.layout.database(self.session_id), error) from error
         except BaseException:
             connection.close()
             raise
-        return connection
 
-    def _open(self, file: Path) -> sqlite3.Connection:
-        connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.execute(f"PRAGMA synchronous = {'FULL' if self.durability == 'power' else 'NORMAL'}")
-        return connection
-
-    def _check(self, connection: sqlite3.Connection) -> None:
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if application == version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise SessionNotFoundError(f"session {self.session_id} is only just being created")
-        if application != _APPLICATION_ID:
-            raise StoreUnusableError(f"{self.layout.database(self.session_id)} is not a session of trio_recipes")
-        if version > SCHEMA_VERSION:
-            raise StoreTooNewError(
-                f"session {self.session_id} was written by a newer trio_recipes (schema {version}, "
-                f"this one knows {SCHEMA_VERSION}): upgrade"
-            )
-
-    def _damaged(self, error: sqlite3.Error) -> StoreUnusableError:
+    def _existing(self) -> Path:
         file = self.layout.database(self.session_id)
-        return StoreUnusableError(
-            f"session {self.session_id} can't be read ({error}): {file} is damaged or no database"
-        )
+        if not file.exists():
+            raise SessionNotFoundError(f"no session {self.session_id} in {self.layout.root}; `list --all` shows them")
+        return file
+
+    def damaged(self, error: Exception | str) -> StoreUnusableError:
+        """What to raise if the session says what no session can say."""
+        return damage.damaged(self.layout.database(self.session_id), error)
 
     @contextmanager
     def transaction(self, connection: sqlite3.Connection) -> Generator[None]:
@@ -192,6 +181,7 @@ class SessionFile:
 
         Raises:
             StoreWriteError: if it can't be committed.
+            StoreUnusableError: if the file is damaged.
         """
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -202,22 +192,20 @@ class SessionFile:
                     connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except damage.UNREADABLE as error:
             if connection.in_transaction:
                 connection.rollback()
-            raise StoreWriteError(
-                f"session {self.session_id}: {error}; see to the disk of {self.layout.root}, then resume"
-            ) from error
+            raise damage.unwritable(self.layout.database(self.session_id), error) from error
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
-        """A connection for one consistent look."""
-        connection = self.connect()
+        """A connection for one consistent look; also at what can't be written. Raises as :meth:`connect` does."""
+        connection = database.connect_to_look(self._existing(), self.durability)
         try:
             connection.execute("BEGIN")
             yield connection
-        except sqlite3.DatabaseError as error:
-            raise self._damaged(error) from error
+        except damage.UNREADABLE as error:
+            raise damage.unreadable(self.layout.database(self.session_id), error) from error
         finally:
             connection.close()
 
@@ -228,7 +216,14 @@ class SessionFile:
 
         Raises:
             SessionNotFoundError: if its first event has not been committed: its creator is at work, or died.
+            StoreUnusableError: if its file is damaged.
         """
+        try:
+            return self._standing(connection)
+        except damage.NONSENSE as error:
+            raise self.damaged(error) from error
+
+    def _standing(self, connection: sqlite3.Connection) -> Standing:
         rows = self.lifecycle(connection)
         if not rows:
             raise SessionNotFoundError(f"session {self.session_id} is only just being created")
@@ -236,33 +231,58 @@ class SessionFile:
         pending = [r.body for r in self.unanswered(connection) if r.id not in delivered and not r.is_decision]
         runner = self.owner(connection)[1]
         alive = runner is not None and is_alive(self.layout, runner)
-        return standing_of(rows, pending, owned=runner is not None, alive=alive)
+        standing = standing_of(rows, pending, owned=runner is not None, alive=alive)
+        if lost := _NEEDED - standing.created.keys():
+            raise KeyError(*lost)
+        if not all(damage.is_time(row.at) for row in rows):
+            raise ValueError("a time that can't be")
+        return standing
 
     def lifecycle(self, connection: sqlite3.Connection) -> list[Row]:
         """The few events from which a session's standing is derived, in order."""
         found = connection.execute(_LIFE)
-        return [Row(seq, at, event, json.loads(body), path) for seq, at, event, body, path in found]
+        return [Row(seq, at, event, damage.mapping(body), path) for seq, at, event, body, path in found]
 
     def owner(self, connection: sqlite3.Connection) -> tuple[int, str | None, dict[str, Any]]:
         """Epoch, runner (None if nobody) and the runner's description."""
-        epoch, runner, body = connection.execute("SELECT epoch, runner, body FROM owner").fetchone()
-        return epoch, runner, json.loads(body)
+        found = connection.execute("SELECT epoch, runner, body FROM owner").fetchone()
+        if found is None or not is_owner(*found):
+            raise self.damaged("its owner is not known")
+        epoch, runner, body = found
+        try:
+            return epoch, runner, damage.mapping(body)
+        except damage.NONSENSE as error:
+            raise self.damaged(error) from error
 
     def unanswered(self, connection: sqlite3.Connection, after: int = 0) -> list[RequestRow]:
-        """Requests that no owner has answered, in order."""
+        """Requests that no owner has answered, in order.
+
+        Raises:
+            StoreUnusableError: if they can't be read.
+        """
         rows = connection.execute(
             "SELECT number, id, body FROM requests WHERE number > ? AND number NOT IN (SELECT number FROM answers)"
             " ORDER BY number",
             (after,),
         )
-        return [RequestRow(number, name, json.loads(body)) for number, name, body in rows]
+        try:
+            return [RequestRow(number, name, damage.mapping(body)) for number, name, body in rows]
+        except damage.NONSENSE as error:
+            raise self.damaged(error) from error
 
     def rows(self, connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> list[EventRow]:
-        """Events with a ``seq`` above ``after``."""
-        return connection.execute(
+        """Events with a ``seq`` above ``after``.
+
+        Raises:
+            StoreUnusableError: if one is missing: they are numbered without gaps.
+        """
+        found: list[EventRow] = connection.execute(
             "SELECT seq, run, at, event, path, body, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, limit),
         ).fetchall()
+        if found and found[-1][0] != after + len(found):
+            raise self.damaged("some of its events are missing")
+        return found
 
     def last_seq(self, connection: sqlite3.Connection) -> int:
         """The highest ``seq``, 0 for none."""
@@ -372,13 +392,3 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> None:
         "INSERT OR IGNORE INTO answers SELECT number, ?, ? FROM requests WHERE id = ?",
         [(at, body["answer"], body["request_id"]) for at, body in answers],
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new names themselves durable: a file's fsync does not cover its folder."""
-    for place in (folder, folder.parent):
-        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

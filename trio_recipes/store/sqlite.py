@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from attrs import frozen
+import time
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError
 from trio_recipes.store.layout import Layout, folder_of
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trio_recipes.progress.standing import Standing
+    from trio_recipes.store.index import Index
 
 LAST = "@last"
+_CREATION_SECONDS = 60.0
+"""By then whoever creates a session has committed its first event, or died."""
 
 
-@frozen
-class SqliteStore:
+class SqliteStore(NamedTuple):
     """A store in a folder. Its methods block for about a millisecond; async code calls them in a thread.
 
     Args:
@@ -81,15 +83,18 @@ class SqliteStore:
 
     def _last(self) -> str:
         """The newest session: ids carry seconds, so those of the same second are told apart by their records."""
-        ids = list(self.layout.ids())
-        if not ids:
-            raise SessionNotFoundError(f"there is no session in {self.layout.root} yet; `run` a recipe first")
-        newest = [name for name in ids if name.partition("-")[2] == ids[-1].partition("-")[2]]
-        return newest[0] if len(newest) == 1 else max(newest, key=self._created_at)
+        for _, names in groupby(reversed(list(self.layout.ids())), key=lambda name: name.partition("-")[2]):
+            made = {name: at for name in names if (at := self._created_at(name)) is not None}
+            if made:
+                return max(made, key=made.__getitem__)
+        raise SessionNotFoundError(f"there is no session in {self.layout.root} yet; `run` a recipe first")
 
-    def _created_at(self, session_id: str) -> int:
+    def _created_at(self, session_id: str) -> int | None:
+        """When it was made; 0 if it is damaged, None if it is only just being made."""
         try:
             return self.standing(session_id).created_at
+        except SessionNotFoundError:
+            return None
         except StoreError:
             return 0
 
@@ -106,14 +111,39 @@ class SqliteStore:
 
     def standings(self) -> Iterator[tuple[str, Standing | StoreError]]:
         """All sessions, newest first; a damaged one comes with its error and stops nobody else."""
-        for session_id in reversed(list(self.layout.ids())):
-            try:
-                yield session_id, self.standing(session_id)
-            except SessionNotFoundError:
-                continue  # being created, or just deleted
-            except StoreError as error:
-                yield session_id, error
+        from trio_recipes.store.index import Index  # noqa: PLC0415  not for `cancel`
 
-    def delete(self, session_id: str) -> None:
-        """Remove a session and everything in it. The caller has made sure that nobody runs it."""
-        self.file(session_id).remove()
+        index, ids = Index(self.layout), list(self.layout.ids())
+        index.forget_all_but(set(ids))
+        try:
+            for session_id in reversed(ids):
+                yield from self._looked_up(session_id, index)
+        finally:
+            index.save()
+
+    def _looked_up(self, session_id: str, index: Index) -> Iterator[tuple[str, Standing | StoreError]]:
+        known = index.standing(session_id)
+        if known is not None:
+            yield session_id, known
+            return
+        stamp = index.stamp(session_id)
+        try:
+            standing = self.standing(session_id)
+            index.learn(session_id, standing, stamp)
+            yield session_id, standing
+        except SessionNotFoundError:  # being created, or just deleted; or nobody ever finished creating it
+            if (age := self._age(session_id)) is not None and age > _CREATION_SECONDS:
+                yield session_id, self.file(session_id).damaged("it is empty: its beginning was lost")
+        except StoreError as error:
+            yield session_id, error
+
+    def _age(self, session_id: str) -> float | None:
+        """Seconds since a session's folder was made or emptied; None if it is gone."""
+        try:
+            return time.time() - self.layout.session(session_id).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def delete(self, session_id: str) -> bool:
+        """Remove a session and everything in it, unless somebody runs it; returns whether it is gone."""
+        return self.file(session_id).bury()

@@ -1,0 +1,20 @@
+BEGIN TRANSACTION;
+CREATE TABLE answers (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
+    body TEXT NOT NULL, data BLOB);
+INSERT INTO "events" VALUES(1,0,1795394524725732,'session_created','','{"session_id":"54b7f50d51a56bd9-20261123-004204_recipe","recipe_name":"killed","recipe_version":"1.0.0","project_path":"@PROJECT@","recipe_file":"@PROJECT@/killed.yaml","recipe_digest":"54c42653ce7101d1f311ca21f52084dae179c2245e7921138b8299f8baad6c0f"}',NULL);
+INSERT INTO "events" VALUES(2,0,1795394524725740,'recipe_frozen','','{"key":"","file":"@PROJECT@/killed.yaml","digest":"54c42653ce7101d1f311ca21f52084dae179c2245e7921138b8299f8baad6c0f"}',X'6E616D653A206B696C6C65640A6465736372697074696F6E3A206D616465206279207468652066697273742072656C656173650A76657273696F6E3A20312E302E300A73746570733A0A20202D207B69643A206F6E652C20747970653A20626173682C20636F6D6D616E643A20226563686F206F6E65222C206F75747075743A206F6E657D0A20202D207B69643A2074776F2C20747970653A20626173682C20636F6D6D616E643A2022746F75636820626567756E3B2074657374202D652066696E65207C7C20736C6565702036303B206563686F2074776F222C206F75747075743A2074776F7D0A');
+INSERT INTO "events" VALUES(3,1,1795394524726409,'run_started','','{"runner":"af5056d4b052f7e7","host":"elsewhere","pid":10213}',NULL);
+INSERT INTO "events" VALUES(4,1,1795394524742476,'scope_started','','{"kind":"session"}',NULL);
+INSERT INTO "events" VALUES(5,1,1795394524742557,'scope_started','one','{"kind":"bash","digest":"fcabc6ea4f3d7f80cc76b3e7107886eb245d64acd2302b08e1526ff5d06ef8cc"}',NULL);
+INSERT INTO "events" VALUES(6,1,1795394524748365,'output','one','{"channel":"stdout"}',X'6F6E650A');
+INSERT INTO "events" VALUES(7,1,1795394524748526,'scope_finished','one','{"status":"completed","exit_code":0,"channel":"stdout","seconds":0.005951}',NULL);
+INSERT INTO "events" VALUES(8,1,1795394524753095,'scope_started','two','{"kind":"bash","digest":"7ef6f1c1a5c09d03d5f6ed9c63de47e48b3aee3926a5c558015ccda3ad6c8b32"}',NULL);
+CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL);
+INSERT INTO "owner" VALUES(1,1,'af5056d4b052f7e7','{"pid": 10213, "host": "elsewhere", "since": 1795394524}');
+CREATE TABLE requests (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX lifecycle ON events (seq) WHERE event IN ('approval_decided', 'approval_requested', 'approval_withdrawn', 'cancel_requested', 'cancellation_cleared', 'recipe_replaced', 'run_ended', 'run_started', 'session_created', 'work_ended');
+COMMIT;
+PRAGMA application_id = 1953654115;
+PRAGMA user_version = 1;

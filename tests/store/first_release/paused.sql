@@ -1,0 +1,25 @@
+BEGIN TRANSACTION;
+CREATE TABLE answers (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
+    body TEXT NOT NULL, data BLOB);
+INSERT INTO "events" VALUES(1,0,1795394522720580,'session_created','','{"session_id":"f1c722149e7b16b2-20261123-004202_recipe","recipe_name":"paused","recipe_version":"1.0.0","project_path":"@PROJECT@","recipe_file":"@PROJECT@/paused.yaml","recipe_digest":"a9bcf5beb84f0774c11d4f8dd4bc5e18a601fc6e5956d76c6d33a1f5f6318ecc"}',NULL);
+INSERT INTO "events" VALUES(2,0,1795394522720587,'recipe_frozen','','{"key":"","file":"@PROJECT@/paused.yaml","digest":"a9bcf5beb84f0774c11d4f8dd4bc5e18a601fc6e5956d76c6d33a1f5f6318ecc"}',X'6E616D653A207061757365640A6465736372697074696F6E3A206D616465206279207468652066697273742072656C656173650A76657273696F6E3A20312E302E300A7374616765733A0A20202D206E616D653A206275696C640A20202020617070726F76616C3A207B72657175697265643A20747275652C2070726F6D70743A2022736869702069743F227D0A2020202073746570733A205B7B69643A20622C20747970653A20626173682C20636F6D6D616E643A20226563686F206275696C74222C206F75747075743A206275696C747D5D0A20202D206E616D653A20736869700A2020202073746570733A205B7B69643A20732C20747970653A20626173682C20636F6D6D616E643A20226563686F20277B7B6275696C747D7D207B7B5F617070726F76616C5F6D6573736167657D7D27222C206F75747075743A20736869707065647D5D0A');
+INSERT INTO "events" VALUES(3,1,1795394522721293,'run_started','','{"runner":"3656ecb11cd54e3c","host":"elsewhere","pid":10178}',NULL);
+INSERT INTO "events" VALUES(4,1,1795394522731068,'scope_started','','{"kind":"session"}',NULL);
+INSERT INTO "events" VALUES(5,1,1795394522731157,'scope_started','build','{"kind":"stage"}',NULL);
+INSERT INTO "events" VALUES(6,1,1795394522731212,'scope_started','build/b','{"kind":"bash","digest":"24a400f0e344de998705803e682f5e4eb66e4d48c6e61cb8f31009bf0022d3d5"}',NULL);
+INSERT INTO "events" VALUES(7,1,1795394522750251,'output','build/b','{"channel":"stdout"}',X'6275696C740A');
+INSERT INTO "events" VALUES(8,1,1795394522750464,'scope_finished','build/b','{"status":"completed","exit_code":0,"channel":"stdout","seconds":0.019226}',NULL);
+INSERT INTO "events" VALUES(9,1,1795394522759596,'scope_finished','build','{"status":"completed","seconds":0.028392}',NULL);
+INSERT INTO "events" VALUES(10,1,1795394522759785,'approval_requested','build','{"stage":"build","prompt":"ship it?"}',NULL);
+INSERT INTO "events" VALUES(11,1,1795394522764797,'waiting','','{"what":"approval"}',NULL);
+INSERT INTO "events" VALUES(12,1,1795394522764937,'work_ended','','{"outcome":"waiting"}',NULL);
+INSERT INTO "events" VALUES(13,1,1795394522792279,'run_ended','','{"status":"paused","current_step":"build"}',NULL);
+CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL);
+INSERT INTO "owner" VALUES(1,1,NULL,'{"pid": 10178, "host": "elsewhere", "since": 1795394522}');
+CREATE TABLE requests (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX lifecycle ON events (seq) WHERE event IN ('approval_decided', 'approval_requested', 'approval_withdrawn', 'cancel_requested', 'cancellation_cleared', 'recipe_replaced', 'run_ended', 'run_started', 'session_created', 'work_ended');
+COMMIT;
+PRAGMA application_id = 1953654115;
+PRAGMA user_version = 1;

@@ -1,0 +1,31 @@
+BEGIN TRANSACTION;
+CREATE TABLE answers (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL);
+INSERT INTO "answers" VALUES(1,1795394529717031,'applied');
+INSERT INTO "answers" VALUES(2,1795394529717038,'applied');
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
+    body TEXT NOT NULL, data BLOB);
+INSERT INTO "events" VALUES(1,0,1795394528228114,'session_created','','{"session_id":"40167eb97109d945-20261123-004208_recipe","recipe_name":"resists","recipe_version":"1.0.0","project_path":"@PROJECT@","recipe_file":"@PROJECT@/resists.yaml","recipe_digest":"b1b03a5332f6eafba925ba5e284657685a8c6cee838e9637958ceed62ee9a34b"}',NULL);
+INSERT INTO "events" VALUES(2,0,1795394528228121,'recipe_frozen','','{"key":"","file":"@PROJECT@/resists.yaml","digest":"b1b03a5332f6eafba925ba5e284657685a8c6cee838e9637958ceed62ee9a34b"}',X'6E616D653A20726573697374730A6465736372697074696F6E3A206D616465206279207468652066697273742072656C656173650A76657273696F6E3A20312E302E300A73746570733A0A20202D207B69643A206F6E652C20747970653A20626173682C20636F6D6D616E643A20226563686F206F6E65222C206F75747075743A206F6E657D0A20202D207B69643A20626C6F636B732C20747970653A2066756E6374696F6E2C2066756E6374696F6E3A2022626C6F636B696E673A626C6F636B222C206F75747075743A2074776F7D0A');
+INSERT INTO "events" VALUES(3,1,1795394528228815,'run_started','','{"runner":"c2ab831c5184914d","host":"elsewhere","pid":10321}',NULL);
+INSERT INTO "events" VALUES(4,1,1795394528242532,'scope_started','','{"kind":"session"}',NULL);
+INSERT INTO "events" VALUES(5,1,1795394528242635,'scope_started','one','{"kind":"bash","digest":"fcabc6ea4f3d7f80cc76b3e7107886eb245d64acd2302b08e1526ff5d06ef8cc"}',NULL);
+INSERT INTO "events" VALUES(6,1,1795394528263371,'output','one','{"channel":"stdout"}',X'6F6E650A');
+INSERT INTO "events" VALUES(7,1,1795394528263560,'scope_finished','one','{"status":"completed","exit_code":0,"channel":"stdout","seconds":0.020907}',NULL);
+INSERT INTO "events" VALUES(8,1,1795394528277581,'scope_started','blocks','{"kind":"function","digest":"64d52ccd63da171c26c7e84e7080cc1ca94037db5eb1fde0be9a64443d0d2dfc"}',NULL);
+INSERT INTO "events" VALUES(9,1,1795394529184735,'cancel_requested','','{"cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 10371)","requested_at":1795394529178286,"request_id":"7e0aa20b14409ef5"}}',NULL);
+INSERT INTO "events" VALUES(10,1,1795394529706848,'cancel_requested','','{"cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 10384)","requested_at":1795394529701342,"request_id":"7f2989060a7f4e3f"},"forced":true}',NULL);
+INSERT INTO "events" VALUES(11,1,1795394529707093,'resisted','blocks','{"what":"thread ''function blocking:block'' runs on at @PROJECT@/blocking.py:4 in block"}',NULL);
+INSERT INTO "events" VALUES(12,1,1795394529707215,'scope_finished','blocks','{"status":"cancelled","cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 10371)","requested_at":1795394529178286,"request_id":"7e0aa20b14409ef5"},"seconds":1.429623}',NULL);
+INSERT INTO "events" VALUES(13,1,1795394529707285,'scope_finished','','{"status":"cancelled","cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 10371)","requested_at":1795394529178286,"request_id":"7e0aa20b14409ef5"},"seconds":1.464768}',NULL);
+INSERT INTO "events" VALUES(14,1,1795394529707412,'work_ended','','{"outcome":"cancelled"}',NULL);
+INSERT INTO "events" VALUES(15,1,1795394529716751,'run_ended','','{"status":"cancelled","cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 10371)","requested_at":1795394529178286,"request_id":"7e0aa20b14409ef5"},"current_step":"blocks","still_running":["blocks: thread ''function blocking:block'' runs on at @PROJECT@/blocking.py:4 in block"]}',NULL);
+CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL);
+INSERT INTO "owner" VALUES(1,1,NULL,'{"pid": 10321, "host": "elsewhere", "since": 1795394528}');
+CREATE TABLE requests (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL);
+INSERT INTO "requests" VALUES(1,'7e0aa20b14409ef5',1795394529179332,'{"level": 2, "source": "user", "requester": "root (cancel command, pid 10371)", "requested_at": 1795394529178286, "request_id": "7e0aa20b14409ef5"}');
+INSERT INTO "requests" VALUES(2,'7f2989060a7f4e3f',1795394529702202,'{"level": 2, "source": "user", "requester": "root (cancel command, pid 10384)", "requested_at": 1795394529701342, "request_id": "7f2989060a7f4e3f", "forced": true}');
+CREATE INDEX lifecycle ON events (seq) WHERE event IN ('approval_decided', 'approval_requested', 'approval_withdrawn', 'cancel_requested', 'cancellation_cleared', 'recipe_replaced', 'run_ended', 'run_started', 'session_created', 'work_ended');
+COMMIT;
+PRAGMA application_id = 1953654115;
+PRAGMA user_version = 1;

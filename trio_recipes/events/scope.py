@@ -1,0 +1,182 @@
+"""Events of one scope: its attempts, what it puts out, how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import Factory
+
+from trio_recipes.classes import frozen
+from trio_recipes.events.base import Cancellation, Event
+from trio_recipes.failure import Failure
+from trio_recipes.statuses import ScopeStatus
+
+
+@frozen(kw_only=True)
+class ScopeStarted(Event):
+    """A scope began in this run. ``digest`` names the definition of its step."""
+
+    name = "scope_started"
+
+    kind: str
+    digest: str = ""
+
+
+@frozen(kw_only=True)
+class AttemptStarted(Event):
+    """Attempt n (from 2; the first starts with its scope) began: what stood below ``path`` is void."""
+
+    name = "attempt_started"
+
+    attempt: int
+
+
+@frozen(kw_only=True)
+class AttemptFailed(Event):
+    """An attempt failed and another will follow after ``delay`` seconds."""
+
+    name = "attempt_failed"
+
+    failure: Failure
+    delay: float
+
+
+@frozen(kw_only=True)
+class Output(Event):
+    """Bytes that a step produced, as they came. ``background``: after the step's value was fixed.
+
+    ``secrets``: where the values of secrets stand in ``data``, begin and end of each.
+    """
+
+    name = "output"
+
+    channel: str
+    background: bool = False
+    secrets: tuple[tuple[int, int], ...] = ()
+    data: bytes = b""
+
+
+@frozen(kw_only=True)
+class AgentAsked(Event):
+    """An agent step is about to ask: whom, and (in ``data``, secrets masked) with which prompt.
+
+    Args:
+        agent: its name.
+        provider: who was chosen, or None if it has no name.
+        model: what was chosen, or None if that is left to the backend.
+    """
+
+    name = "agent_asked"
+
+    agent: str
+    provider: str | None = None
+    model: str | None = None
+    data: bytes = b""
+
+
+@frozen(kw_only=True)
+class AgentAnswered(Event):
+    """An agent gave a whole answer; whether its step makes something of it is another matter.
+
+    Args:
+        agent: its name.
+        provider: who answered, or None if the backend does not tell.
+        model: what answered, or None.
+        usage: counts such as ``input_tokens`` and ``output_tokens``, as the backend tells them.
+        cost_usd: in US dollars, or None if nobody knows.
+        stop_reason: why the answer ended, as the backend tells it.
+        first_seconds: from the question to the first piece of the answer, or None if it came as a whole.
+        seconds: from the question to the end of the answer.
+    """
+
+    name = "agent_answered"
+
+    agent: str
+    provider: str | None = None
+    model: str | None = None
+    usage: Mapping[str, int] = Factory(dict)
+    cost_usd: float | None = None
+    stop_reason: str | None = None
+    first_seconds: float | None = None
+    seconds: float = 0.0
+
+
+@frozen(kw_only=True)
+class Waiting(Event):
+    """A scope waits for something that is not work: ``what`` is backoff, slot, rate_limit or approval."""
+
+    name = "waiting"
+
+    what: str
+    seconds: float | None = None
+
+
+@frozen(kw_only=True)
+class Warned(Event):
+    """Something is legal but surprising, such as a ``break_when`` that can't be evaluated."""
+
+    name = "warned"
+
+    message: str
+
+
+@frozen(kw_only=True)
+class Signalled(Event):
+    """A process of a step was sent a signal to stop it."""
+
+    name = "signalled"
+
+    pid: int
+    signal: str
+
+
+@frozen(kw_only=True)
+class Resisted(Event):
+    """Something of a scope still runs although it was told to stop: a process, thread or task (:class:`Holdout`)."""
+
+    name = "resisted"
+
+    what: str
+    pid: int | None = None
+    thread: str | None = None
+    task: str | None = None
+    stack: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class ScopeFinished(Event):
+    """A scope ended.
+
+    Args:
+        status: completed, failed, skipped or cancelled.
+        handled: a failure that ``on_error`` dealt with: final, resume does not run it again.
+        failure: why it failed.
+        cancellation: who stopped it.
+        exit_code: of a bash or command step.
+        channel: the output channel whose bytes are its result, or None when ``value`` is.
+        value: the result of a leaf that is not text. Composites store none (decisions.md).
+        shown: ``value`` without secrets, if there are any in it.
+        seconds: duration on the monotonic clock.
+    """
+
+    name = "scope_finished"
+
+    status: ScopeStatus
+    handled: bool = False
+    failure: Failure | None = None
+    cancellation: Cancellation | None = None
+    exit_code: int | None = None
+    channel: str | None = None
+    value: Any = None
+    shown: Any = None
+    seconds: float = 0.0
+
+
+@frozen(kw_only=True)
+class WorkEnded(Event):
+    """A body is over; what follows is the ``finally`` at ``path``, or (at the root) the end of the run."""
+
+    name = "work_ended"
+
+    outcome: ScopeStatus

@@ -1,0 +1,186 @@
+"""One session as one text file: JSON Lines, without secrets, for another machine or another time.
+
+::
+
+    {"trio_recipes_archive": 1, "session_id": "…"}
+    [seq, run, at, event, path, body, data in base64 or null]         one line an event, in order
+    {"events": 12, "masked": ["step", …], "damage": null}
+
+The events are a prefix of the session's: all of them, unless its database was damaged or the file was cut off. Any
+prefix is a session that a crash could have left. ``masked`` names the scopes whose result held a secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeGuard
+
+from attrs import field
+
+from trio_recipes.classes import define, frozen
+from trio_recipes.errors import ArchiveError, StoreError
+from trio_recipes.events import Event, Output, ScopeFinished, SessionCreated, Stamped
+from trio_recipes.progress.masked import shown
+from trio_recipes.store.codec import from_row, to_row
+
+if TYPE_CHECKING:
+    from trio_recipes.store.session_file import SessionFile
+
+VERSION: Final = 1
+_MARK: Final = "trio_recipes_archive"
+
+
+@frozen
+class Ending:
+    """The last line of an archive.
+
+    Args:
+        events: how many there are.
+        masked: scopes whose result held a secret, which is not in the archive.
+        damage: why the events after these could not be read, or None if these are all.
+    """
+
+    events: int
+    masked: tuple[str, ...] = ()
+    damage: str | None = None
+
+
+# --- writing -----------------------------------------------------------------------------------------------------
+
+
+def write_archive(file: SessionFile, stream: TextIO) -> Ending:
+    """Write a session, as far as it can be read.
+
+    Raises:
+        SessionNotFoundError: if there is no such session.
+        StoreUnusableError: if not even its first event can be read.
+    """
+    print(json.dumps({_MARK: VERSION, "session_id": file.session_id}), file=stream)
+    reader = _Reader(file)
+    masked: dict[str, None] = {}
+    count = 0
+    for stamped in reader.events():
+        if _holds_secret(stamped.event):
+            masked[stamped.event.path] = None
+        print(_line(shown(stamped)), file=stream)
+        count += 1
+    if not count:
+        raise file.damaged(reader.damage or "it has no events")
+    ending = Ending(count, tuple(masked), reader.damage)
+    print(json.dumps({"events": count, "masked": ending.masked, "damage": ending.damage}), file=stream)
+    return ending
+
+
+@define(eq=False)
+class _Reader:
+    """Reads events until the end, or until one can't be read."""
+
+    file: SessionFile
+    damage: str | None = field(default=None, init=False)
+
+    def events(self) -> Iterator[Stamped]:
+        connection = self.file.connect()
+        try:
+            connection.execute("BEGIN")
+            rows = connection.execute("SELECT seq, run, at, event, path, body, data FROM events ORDER BY seq")
+            for number, row in enumerate(rows, 1):
+                if row[0] != number:
+                    raise self.file.damaged(f"event {number} is missing")
+                yield from_row(row)
+        except (sqlite3.DatabaseError, StoreError) as error:
+            self.damage = f"{type(error).__name__}: {error}"[:500]
+        finally:
+            connection.close()
+
+
+def _holds_secret(event: Event) -> bool:
+    return bool(event.secrets) if isinstance(event, Output) else isinstance(event, ScopeFinished) and bool(event.shown)
+
+
+def _line(stamped: Stamped) -> str:
+    *head, body, data = to_row(stamped)
+    return json.dumps([*head, json.loads(body), None if data is None else base64.b64encode(data).decode()])
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class ArchiveReader:
+    """Reads and checks an archive, which may come from anywhere.
+
+    Args:
+        lines: of the file.
+
+    Attributes:
+        session_id: whose it is.
+        ending: what the last line says; made up from what was there if the file was cut off.
+    """
+
+    lines: Iterator[str]
+    session_id: str = field(init=False)
+    ending: Ending | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        head = _parsed(next(self.lines, ""), 1)
+        if not isinstance(head, dict) or not isinstance(head.get("session_id"), str) or _MARK not in head:
+            raise ArchiveError("line 1: this is no session that trio-recipes exported")
+        if head[_MARK] != VERSION:
+            raise ArchiveError(f"written by a newer trio_recipes (archive {head[_MARK]!r}): upgrade")
+        self.session_id = head["session_id"]
+
+    def events(self) -> Iterator[Stamped]:
+        """The events, in order; afterwards there is an ``ending``.
+
+        Raises:
+            ArchiveError: at the first line that no export wrote.
+        """
+        number = 0
+        for number, line in enumerate(self.lines, 1):
+            if not line.endswith("\n"):
+                break
+            value = _parsed(line, number + 1)
+            if isinstance(value, dict):
+                self.ending = _ending(value, number - 1)
+                return
+            yield self._event(value, number)
+        self.ending = Ending(number, damage="the file was cut off")
+
+    def _event(self, value: Any, number: int) -> Stamped:
+        try:
+            *head, body, data = value
+            seq, run, at, name, path = head
+            content = None if data is None else base64.b64decode(data, validate=True)
+            types = (int, int, int, str, str)
+            if seq != number or not all(type(part) is kind for part, kind in zip(head, types, strict=True)):
+                raise ValueError("its head is not as it should be")
+            stamped = from_row((seq, run, at, name, path, json.dumps(body), content))
+        except (StoreError, ValueError, TypeError) as error:
+            raise ArchiveError(f"line {number + 1}: {error}") from error
+        created = stamped.event
+        if (number == 1) != isinstance(created, SessionCreated):
+            raise ArchiveError(f"line {number + 1}: a session begins with session_created, once")
+        if isinstance(created, SessionCreated) and created.session_id != self.session_id:
+            raise ArchiveError("line 2: this is another session than the first line says")
+        return stamped
+
+
+def _parsed(line: str, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ArchiveError(f"line {number}: this is not JSON: {error}") from None
+
+
+def _ending(value: dict[str, Any], count: int) -> Ending:
+    masked, damage = value.get("masked"), value.get("damage")
+    if value.get("events") != count or not _is_texts(masked) or not (damage is None or isinstance(damage, str)):
+        raise ArchiveError(f"line {count + 2}: the last line does not fit the {count} events before it")
+    return Ending(count, tuple(masked), damage)
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
