@@ -17,7 +17,7 @@ PACKAGE = "trio_recipes"
 
 # ---------------------------------------------------------------------------------------------- the rules
 
-BASE = {"_version", "errors", "failure", "masking", "values", "statuses", "events"}
+BASE = {"_version", "classes", "errors", "failure", "masking", "values", "statuses", "events"}
 PURE = BASE | {"language", "progress"}
 ENGINE = PURE | {"runtime", "processes", "steps", "agents", "store"}
 LIBRARY = ENGINE | {"sessions"}
@@ -25,6 +25,7 @@ LIBRARY = ENGINE | {"sessions"}
 # A unit is a folder or a module right under the package. What it may import, besides itself:
 MAY_IMPORT: Mapping[str, set[str]] = {
     "_version": set(),
+    "classes": set(),
     "errors": BASE,
     "failure": BASE,
     "statuses": BASE,
@@ -34,13 +35,14 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "language": BASE,
     "progress": BASE | {"language"},
     "runtime": PURE,
-    "processes": {"errors"},
+    "processes": {"classes", "errors"},
     "steps": PURE | {"runtime.ports", "processes"},
     "agents": PURE | {"runtime.ports", "processes"},
     "store": BASE | {"progress"},
     "sessions": ENGINE,
     "frontends": LIBRARY,
-    "integrations": LIBRARY,
+    # Amplifier calls the tool that every agent loop calls.
+    "integrations": LIBRARY | {"frontends.tool"},
     "testing": LIBRARY,
     "__main__": LIBRARY | {"frontends"},
     # The package itself offers everybody's public names, so nobody inside imports it back.

@@ -8,6 +8,7 @@ from tests.runtime.harness import World, fails, graceful, immediate, recipe, swa
 from trio_recipes.errors import StoreError, StoreWriteError, TemplateError
 from trio_recipes.events import AttemptFailed, AttemptStarted, Event, ScopeFinished, ScopeStatus, SessionStatus, Waiting
 from trio_recipes.failure import FailureKind
+from trio_recipes.language.model import Retry
 from trio_recipes.progress.fold import Record
 from trio_recipes.runtime.ports import Reply
 
@@ -42,6 +43,11 @@ async def test_a_timeout_is_retried(autojump_clock: MockClock, kind: str) -> Non
     assert ended.status is SessionStatus.FAILED
     assert [event.attempt for event in world.of(AttemptStarted)] == [2, 3]
     assert trio.current_time() - start == pytest.approx(3 + 1 + 3 + 2 + 3)
+
+
+def test_back_off_is_as_long_as_an_endpoint_asks_within_its_maximum() -> None:
+    retry = Retry(max_attempts=5, initial_delay=4, max_delay=10)
+    assert [retry.delay(1, at_least) for at_least in (0, 3, 7, 100)] == [4, 4, 7, 10]
 
 
 async def test_back_off_doubles_up_to_its_maximum(autojump_clock: MockClock) -> None:

@@ -13,6 +13,7 @@ from trio_recipes.language.model import Backoff
 from trio_recipes.progress.outcome import completed, failed
 from trio_recipes.runtime.limits import Pacer, Slowdown
 from trio_recipes.runtime.ports import LeafCall, Reply
+from trio_recipes.runtime.scope import Scope, ScopeTree
 
 AGENTS = """
 steps:
@@ -107,6 +108,52 @@ def test_only_rate_limits_slow_down() -> None:
     for _ in range(3):
         pacer.note(completed("x"))
     assert pacer.slowdown.seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "enabled", "waits"), [(30, "true", 30), (600, "true", 60), (0, "true", 1), (30, "false", 0)]
+)
+async def test_all_wait_as_long_as_an_endpoint_asks(
+    asked: float, enabled: str, waits: float, autojump_clock: MockClock
+) -> None:
+    began: list[float] = []
+
+    async def limited_once(_call: LeafCall) -> Reply:
+        began.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+        limit = Failure(FailureKind.RATE_LIMIT, "429", retry_after=asked)
+        return Reply(failure=limit) if len(began) == 1 else Reply(value="answer")
+
+    world = World(
+        recipe(
+            "steps:\n- {id: ask, agent: x, prompt: p, on_error: continue}\n- {id: next, agent: x, prompt: p}",
+            head=f"rate_limiting: {{backoff: {{enabled: {enabled}}}}}",
+        ),
+        {"ask": limited_once, "next": limited_once},
+    )
+    engine = world.prepare()
+    assert world.recipe.rate_limiting is not None
+    engine.driver.run.pacer = Pacer.of(world.recipe.rate_limiting)
+    await engine.run()
+    assert began[1] - began[0] == pytest.approx(waits)
+
+
+async def test_a_graceful_stop_ends_the_wait_that_an_endpoint_asks_for(autojump_clock: MockClock) -> None:
+    pacer = Pacer.of(recipe(AGENTS, head=HEAD % "min_delay_ms: 1").rate_limiting)  # type: ignore[arg-type]
+    pacer.note(failed(Failure(FailureKind.RATE_LIMIT, "429", retry_after=50)))
+    assert pacer.busy
+    tree = ScopeTree()
+    with Scope(tree, "ask", None) as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_after, 10, scope)
+            assert not await pacer.acquire(scope)
+        assert trio.current_time() == pytest.approx(10)
+    assert pacer.slots.borrowed_tokens == 0
+
+
+async def stop_after(seconds: float, scope: Scope) -> None:
+    await trio.sleep(seconds)
+    scope.cancel(graceful())
 
 
 async def test_a_deadline_is_a_graceful_stop_with_that_source(autojump_clock: MockClock) -> None:

@@ -4,12 +4,12 @@ from typing import Any
 
 import trio
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.runtime.harness import World, fails, graceful, immediate, runs_of, takes
-from trio_recipes.events import RunEnded, SessionStatus
+from trio_recipes.events import Cancellation, Event, RunEnded, SessionStatus
 from trio_recipes.language.load import parse_recipe
 from trio_recipes.language.model import Recipe
 
@@ -71,7 +71,8 @@ def recipes(draw: st.DrawFn) -> dict[str, Recipe]:
 
 
 FAILING = st.sets(st.sampled_from([STEP.format(n) for n in range(1, 7)]), max_size=2)
-REQUEST = st.tuples(st.floats(0, 40), st.sampled_from([graceful, immediate]))
+LEVEL = st.sampled_from([graceful, immediate])
+REQUEST = st.tuples(st.floats(0, 40), LEVEL)
 
 
 def world(known: dict[str, Recipe], failing: set[str]) -> World:
@@ -84,6 +85,31 @@ def in_virtual_time(work: Any, *args: Any) -> Any:
 
 async def _run(world: World, *requests: Any) -> RunEnded:
     return await world.run(*requests)
+
+
+async def _run_cancelled_at(world: World, number: int, cancellation: Cancellation) -> RunEnded:
+    """One more run, with a request that arrives when the ``number``-th of its events has been emitted."""
+    engine, before, token = world.prepare(), len(world.log.events), trio.lowlevel.current_trio_token()
+    ends: list[RunEnded] = []
+
+    def deliver() -> None:
+        if not ends:
+            engine.deliver(cancellation)
+
+    def look(_event: Event) -> None:
+        if len(world.log.events) == before + number:
+            token.run_sync_soon(deliver)  # between two steps of the loop, as requests arrive
+
+    world.log.on_emit = look
+    ends.append(await engine.run())
+    world.log.on_emit = lambda _event: None
+    return world.end(ends[0])
+
+
+def _finished_leaves(world: World) -> set[str]:
+    """What a resume must not run again: steps that completed, or failed and were handled."""
+    records = world.progress.records.values()
+    return {record.path for record in records if record.kind == "bash" and world.progress.finished(record.path)}
 
 
 def outcome(world: World, ended: RunEnded) -> tuple[Any, ...]:
@@ -110,6 +136,50 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
         if ended.status is SessionStatus.COMPLETED:
             assert outcome(stopped, ended) == expected
             assert stopped.statuses() == whole.statuses()
+
+
+@given(recipes(), FAILING, st.lists(st.tuples(st.floats(0, 1), LEVEL), min_size=1, max_size=3))
+def test_a_run_that_was_cancelled_at_any_event_and_resumed_ends_as_one_that_was_not(
+    known: dict[str, Recipe], failing: set[str], moments: list[tuple[float, Any]]
+) -> None:
+    assume(not _timed(known))
+    whole = world(known, failing)
+    expected = outcome(whole, in_virtual_time(_run, whole))
+    stopped, events = world(known, failing), len(whole.log.events)
+    for share, level in moments:
+        ended = in_virtual_time(_run_cancelled_at, stopped, 1 + int(share * events), level())
+        if ended.status is not SessionStatus.CANCELLED:
+            break
+    else:
+        ended = in_virtual_time(_run, stopped)
+    assert ended.status is expected[0]
+    if ended.status is SessionStatus.COMPLETED:
+        assert outcome(stopped, ended) == expected
+        assert stopped.statuses() == whole.statuses()
+
+
+@given(recipes(), FAILING, st.lists(st.floats(0, 1), min_size=1, max_size=3))
+def test_a_run_that_crashed_at_any_event_and_was_resumed_ends_as_one_that_did_not(
+    known: dict[str, Recipe], failing: set[str], crashes: list[float]
+) -> None:
+    """What a crash leaves is the events up to some commit: any first part of them, from the run's own first on."""
+    assume(not _timed(known))
+    whole = world(known, failing)
+    expected = outcome(whole, in_virtual_time(_run, whole))
+    crashed, begin, ended = whole, 1, None
+    for share in crashes:
+        events = crashed.log.events
+        upto = begin + int(share * (len(events) - 1 - begin))  # the run's end has not been recorded
+        crashed, begin = world(known, failing), upto + 1
+        crashed.log.events, crashed.log.run = events[:upto], events[upto - 1].run
+        finished = _finished_leaves(crashed)
+        ended = in_virtual_time(_run, crashed)
+        assert not finished & {path for _, path in crashed.leaves.begun}
+    assert ended is not None
+    assert ended.status is expected[0]
+    if ended.status is SessionStatus.COMPLETED:
+        assert outcome(crashed, ended) == expected
+        assert crashed.statuses() == whole.statuses()
 
 
 @given(recipes(), FAILING)

@@ -7,12 +7,12 @@ import pytest
 import trio
 
 from tests.steps.leaf import Told, leaf
-from trio_recipes.errors import BackendError, TemplateError
+from trio_recipes.errors import BackendError, ConfigurationError, TemplateError
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import AgentStep
 from trio_recipes.language.output import JSON_INSTRUCTION
 from trio_recipes.language.template import Template
-from trio_recipes.runtime.ports import AgentCall, AgentReply, AgentRequest, LeafCall, Reply
+from trio_recipes.runtime.ports import AgentCall, AgentReply, AgentRequest, Choice, LeafCall, Reply
 from trio_recipes.steps.agent import AgentRunner
 
 Ask = Callable[[AgentRequest, AgentCall], Awaitable[Any]]
@@ -33,7 +33,11 @@ def step(prompt: str = "p", **fields: Any) -> AgentStep:
 
 
 async def run(call: LeafCall, ask: Ask) -> Reply:
-    return await AgentRunner(lambda _: Backend(ask))(call)
+    async def choose(request: AgentRequest) -> Choice:
+        await trio.lowlevel.checkpoint()
+        return Choice(Backend(ask), request)
+
+    return await AgentRunner(choose)(call)
 
 
 def answering(answer: Any, *pieces: str) -> Ask:
@@ -131,6 +135,7 @@ async def test_failures_of_the_backend() -> None:
         "step 'step': agent 'team:critic': slow down",
         hint="the endpoint asks to wait 30 s",
         cause="BackendError",
+        retry_after=30,
     )
     failure = await failure_of(BackendError("wrong key", retryable=False, exit_code=2))
     assert (failure.kind, failure.may_retry, failure.exit_code) == (FailureKind.BACKEND, False, 2)
@@ -181,7 +186,11 @@ async def test_a_backend_that_fails_while_it_is_cancelled_was_cancelled() -> Non
 
 
 async def test_an_agent_that_nothing_answers() -> None:
-    reply = await AgentRunner(lambda _: None)(leaf(step(), Told()))
+    async def choose(request: AgentRequest) -> Choice:
+        await trio.lowlevel.checkpoint()
+        raise ConfigurationError(f"nothing answers the agent {request.agent!r}")
+
+    reply = await AgentRunner(choose)(leaf(step(), Told()))
     assert reply.failure is not None
     assert "nothing answers the agent 'team:critic'" in reply.failure.message
     assert not reply.failure.may_retry

@@ -13,6 +13,7 @@ from tests.steps.leaf import Told, leaf
 from trio_recipes.errors import TemplateError
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import FunctionStep
+from trio_recipes.steps.apart import Apart
 from trio_recipes.steps.function import FunctionRunner
 from trio_recipes.steps.named import check
 from trio_recipes.steps.thread import Threads
@@ -168,7 +169,7 @@ async def test_a_thread_that_resists_is_reported_by_name(forced: bool) -> None:
 
     log = Told()
     call = leaf(step(), log)
-    runner = FunctionRunner({"f": resists}, stop_timeout=60 if forced else 0.05)
+    runner = FunctionRunner({"f": resists}, apart=Apart(stop_timeout=60 if forced else 0.05))
     with trio.fail_after(20), trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(runner, call)

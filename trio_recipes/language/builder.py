@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import yaml
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.errors import Problem
 from trio_recipes.language.report import Position, Report, segment
 from trio_recipes.language.scalars import MERGE, ScalarError, construct, is_scalar_tag, surprise, tag_of

@@ -11,8 +11,9 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import field
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import ExpressionError, TemplateError
 from trio_recipes.language.template import REFERENCE, Template, as_text, look_up
 from trio_recipes.language.wording import listed, shown

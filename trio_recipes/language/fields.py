@@ -14,8 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from attrs import frozen
-
+from trio_recipes.classes import frozen
 from trio_recipes.errors import ExpressionError
 from trio_recipes.language.expression import Expression
 from trio_recipes.language.template import Template

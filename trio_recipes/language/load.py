@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import evolve
 
@@ -26,15 +26,22 @@ if TYPE_CHECKING:
     from trio_recipes.language.fields import Table
     from trio_recipes.values import Value
 
+Unfit: TypeAlias = Callable[[int], "Problem | None"]
+"""Says why the file behind a descriptor may not be used, if so."""
 
-def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+
+def load_recipe(path: str | os.PathLike[str], *, unfit: Unfit | None = None) -> Recipe:
     """Read a recipe from a file.
+
+    Args:
+        path: of the file.
+        unfit: is asked about the file once it is open, when nobody can put another in its place.
 
     Raises:
         InvalidRecipeError: if the file can't be read, or what it holds is no valid recipe.
     """
     file = os.path.abspath(os.fspath(path))  # noqa: PTH100 - symbolic links stay: relative paths start where they stand
-    return parse_recipe(_text_of(file), file)
+    return parse_recipe(_text_of(file, unfit), file)
 
 
 def parse_recipe(text: str, file: str | None = None) -> Recipe:
@@ -59,8 +66,8 @@ def parse_recipe(text: str, file: str | None = None) -> Recipe:
     return evolve(recipe, warnings=tuple(report.in_order()))
 
 
-def _text_of(file: str) -> str:
-    content = _bytes_of(file)
+def _text_of(file: str, unfit: Unfit | None) -> str:
+    content = _bytes_of(file, unfit)
     if len(content) > MAX_BYTES:
         raise InvalidRecipeError([too_large(file)])
     try:
@@ -70,14 +77,22 @@ def _text_of(file: str) -> str:
         raise InvalidRecipeError([Problem("is not UTF-8 text; recipes are", file, line)]) from error
 
 
-def _bytes_of(file: str) -> bytes:
+def _bytes_of(file: str, unfit: Unfit | None) -> bytes:
     """At most one byte more than a recipe may have."""
     try:
-        with Path(file).open("rb") as stream:
+        with open(file, "rb", opener=None if unfit is None else _open_at_once) as stream:
+            problem = unfit(stream.fileno()) if unfit is not None else None
+            if problem is not None:
+                raise InvalidRecipeError([problem])
             return stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidRecipeError([Problem(f"can't be read: {reason}", file)]) from error
+
+
+def _open_at_once(file: str, flags: int) -> int:
+    """Open without waiting for anybody, as a FIFO has it."""
+    return os.open(file, flags | os.O_NONBLOCK)
 
 
 def _recipe(data: dict[str, Value], text: str, report: Report) -> Recipe:

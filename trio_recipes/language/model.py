@@ -11,8 +11,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import Problem
 from trio_recipes.language.expression import Expression
 from trio_recipes.language.template import Template
@@ -47,10 +48,10 @@ class Retry:
     initial_delay: float = 5.0
     max_delay: float = 300.0
 
-    def delay(self, failed: int) -> float:
-        """Seconds to wait after the ``failed``-th failure (from 1)."""
+    def delay(self, failed: int, at_least: float = 0.0) -> float:
+        """Seconds to wait after the ``failed``-th failure (from 1); longer if an endpoint asks for ``at_least``."""
         factor = 2.0 ** min(failed - 1, 60) if self.backoff == "exponential" else 1.0
-        return min(self.initial_delay * factor, self.max_delay)
+        return min(max(self.initial_delay * factor, at_least), self.max_delay)
 
 
 @frozen

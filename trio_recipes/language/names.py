@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from attrs import define
-
+from trio_recipes.classes import define
 from trio_recipes.language.model import AgentStep, BashStep, Foreach, Step
 from trio_recipes.language.references import head, made, made_inside, mentioned, work_texts
 from trio_recipes.language.report import Report

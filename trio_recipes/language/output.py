@@ -66,6 +66,11 @@ def interpret(text: str, *, parse_json: bool, fallback: bool = False) -> Value:
     return next((value for value in readings if _fits(value, text)), text)
 
 
+def holds_json(text: str) -> bool:
+    """Whether :func:`interpret` finds JSON in a text that should hold some."""
+    return len(text) <= MAX_TEXT and any(_fits(value, text) for value in _search(text))
+
+
 def _search(text: str) -> Iterator[Value]:
     yield from _whole(text)
     yield from _fenced(text)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from attrs import define, field, frozen
+from attrs import field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.errors import InvalidRecipeError, Problem
 from trio_recipes.language.wording import SHOWN, shown
 

@@ -10,8 +10,9 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import field
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import TemplateError
 from trio_recipes.language.wording import did_you_mean, kind_of, listed, shown
 

@@ -4,7 +4,9 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
-from attrs import field, frozen, validators
+from attrs import field, validators
+
+from trio_recipes.classes import frozen
 
 from .ladder import Cause
 

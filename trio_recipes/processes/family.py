@@ -34,9 +34,16 @@ class Family:
         self._known: set[tuple[int, int]] = set()
 
     def foresee(self, procs: Iterable[Proc]) -> list[Proc]:
-        """Remember the leader and its descendants, whatever becomes of their traits; return who runs."""
-        snapshot = Snapshot.of(procs)
-        return self._admit(snapshot, (proc for proc in snapshot.by_pid.values() if proc.pid == self.group))
+        """Remember the leader and its descendants, each after its parent, whatever becomes of their traits.
+
+        Returns:
+            Those that run.
+        """
+        members: dict[int, Proc] = {}
+        for proc in procs:
+            if (proc.pid == self.group or proc.ppid in members) and _may_belong(proc):
+                members[proc.pid] = proc
+        return self._remember(members.values())
 
     def running(self, snapshot: Snapshot) -> list[Proc]:
         """Return the members that run, and remember them."""
@@ -44,7 +51,10 @@ class Family:
         return self._admit(snapshot, roots)
 
     def _admit(self, snapshot: Snapshot, roots: Iterable[Proc]) -> list[Proc]:
-        members = list(snapshot.descend(roots, _may_belong))
+        return self._remember(snapshot.descend(roots, _may_belong))
+
+    def _remember(self, procs: Iterable[Proc]) -> list[Proc]:
+        members = list(procs)
         self._known.update(proc.ident for proc in members)
         return [proc for proc in members if proc.is_running]
 

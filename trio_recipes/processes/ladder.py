@@ -12,7 +12,9 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
+
+from trio_recipes.classes import frozen
 
 
 class Level(enum.IntEnum):

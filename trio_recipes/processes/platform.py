@@ -13,7 +13,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -45,7 +45,10 @@ class Platform(Protocol):
         ...
 
     def subtree(self, pid: int) -> list[Proc]:
-        """List a process and its descendants, quickly: before a signal makes orphans of them."""
+        """List a group's leader and its descendants, quickly: before a signal makes orphans of them.
+
+        Marks are read only of those that have left the group.
+        """
         ...
 
     def exit_code(self, process: trio.Process) -> int | None:
@@ -97,7 +100,8 @@ class Linux:
         found: list[Proc] = []
         waiting = [pid]
         while waiting and len(found) < 100:  # this runs on the event loop; a scan sees the rest
-            if proc := read_process(waiting.pop(), since=0):
+            # The group's signal reaches its members whatever their marks are: each file less is a signal sooner.
+            if proc := read_process(waiting.pop(), since=0, unmarked=pid):
                 found.append(proc)
                 waiting += children(proc)
         return found
@@ -224,6 +228,22 @@ def reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return
+
+
+def reap_adopted(own: Collection[int]) -> None:
+    """Reap orphans that a subreaper, or process 1, was given and that have ended.
+
+    A child that is in neither our session nor one of its own was made by somebody else, who has died. All others may be
+    waited for by whoever started them, a function for instance, and are left alone.
+
+    Args:
+        own: children that are waited for.
+    """
+    me = read_process(os.getpid())
+    for pid in set(children(me) if me else ()).difference(own):
+        child = read_process(pid)
+        if child is not None and not child.is_running and me is not None and child.sid not in (me.sid, child.pid):
+            reap(pid)
 
 
 def become_subreaper() -> bool:

@@ -61,25 +61,26 @@ class Proc:
         return self.state in "T?"
 
 
-def read_process(pid: int, since: int | None = None) -> Proc | None:
+def read_process(pid: int, since: int | None = None, unmarked: int | None = None) -> Proc | None:
     """Read one process; None if it is gone.
 
     Args:
         pid: Its id.
         since: Its marks are read if it started at this time or later; never if this is None.
+        unmarked: A process group whose members' marks are left alone.
     """
     text = _read(f"/proc/{pid}/stat")
     if not text:
         return None
     # "pid (name) state ppid …": the name may hold anything, parentheses too, so cut after the last one.
     fields = text[text.rindex(b")") + 2 :].split()
-    start = int(fields[19])
-    wants_marks = since is not None and start >= since and fields[0] != b"Z"
+    start, pgid = int(fields[19]), int(fields[2])
+    wants_marks = since is not None and start >= since and fields[0] != b"Z" and pgid != unmarked
     return Proc(
         pid=pid,
         start=start,
         ppid=int(fields[1]),
-        pgid=int(fields[2]),
+        pgid=pgid,
         sid=int(fields[3]),
         state=fields[0].decode(),
         threads=int(fields[17]),

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from attrs import frozen
+from trio_recipes.classes import frozen
 
 from . import marks
 from .procfs import Proc

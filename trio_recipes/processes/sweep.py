@@ -5,7 +5,9 @@ once, so a scan serves all who asked before it began (decisions.md, "Processes")
 """
 
 import trio
-from attrs import define, field
+from attrs import field
+
+from trio_recipes.classes import define
 
 from . import family
 from .command import StopReport

@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import trio
-from attrs import frozen
+
+from trio_recipes.classes import frozen
 
 from . import marks
 from .command import Background, Channel, Command, Exit, OnOutput, OnSignal, OnStopped, Signalled, StopReport

@@ -22,13 +22,14 @@ from .command import (
     StopReport,
 )
 from .lifeline import Lifeline
-from .platform import Platform, is_subreaper, native, reap
+from .platform import Platform, is_subreaper, native, reap, reap_adopted
 from .stopping import RESISTANCE
 from .sweep import Sweeper, kill_picked
 from .tree import Listener, Tree
 
 _SPARE_TIME: Final = 5.0
 """Seconds, on a busy machine, on top of what a ladder may take by itself."""
+_REAPING_SECONDS: Final = 1.0
 
 # Of all runners in this process: a subreaper must not take them for orphans that it was given.
 _children: set[int] = set()
@@ -55,6 +56,7 @@ class ProcessTrees:
         self._numbers = itertools.count(1)
         self._is_closed = False
         self._has_run = False
+        self._reaping = trio.CancelScope()
         self._exits = AsyncExitStack()
 
     @property
@@ -129,6 +131,8 @@ class ProcessTrees:
     async def _start(self, command: Command, listener: Listener) -> Tree:
         if self._is_closed:
             raise trio.ClosedResourceError("these process trees have been closed")
+        if not self._has_run and is_subreaper():
+            self._nursery.start_soon(self._reap_orphans)
         self._has_run = True
         self._lifeline.ensure(self._nursery)
         tree = Tree(command, listener, self._marks_for(command), self._sweeper)
@@ -205,6 +209,7 @@ class ProcessTrees:
                 await self._stop_orphans()
         for tree in self._trees:
             tree.abandon()
+        self._reaping.cancel()
         await self._lifeline.aclose(everything_stopped=not bound.cancelled_caught)
 
     async def _stop(self, trees: Iterable[Tree], cause: str, grace: float) -> list[StopReport]:
@@ -224,6 +229,13 @@ class ProcessTrees:
         for orphan in pick(await self._sweeper.snapshot()):
             if not orphan.is_running:
                 reap(orphan.pid)
+
+    async def _reap_orphans(self) -> None:
+        """As a subreaper: reap what ends after its parent, or a long run fills the table of processes."""
+        with self._reaping:
+            while True:
+                await trio.sleep(_REAPING_SECONDS)
+                reap_adopted(_children | {self._lifeline.pid or 0})
 
     def _background_of(self, session_id: str) -> list[Tree]:
         trees = [tree for tree in self._trees if tree.is_background and tree.session_id == session_id]

@@ -12,8 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import frozen
-
+from trio_recipes.classes import frozen
 from trio_recipes.progress.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from trio_recipes.classes import frozen
 from trio_recipes.language.references import mentioned
 
 if TYPE_CHECKING:

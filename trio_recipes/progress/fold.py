@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from trio_recipes.classes import define
 from trio_recipes.events import (
+    AgentAnswered,
     ApprovalDecided,
     ApprovalRequested,
     ApprovalWithdrawn,
@@ -35,6 +37,7 @@ from trio_recipes.events import (
 )
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.outcome import GOES_ON
+from trio_recipes.progress.spending import Spending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,6 +52,7 @@ class Record:
     """What is durably known about one scope. Times are microseconds since the epoch (UTC).
 
     ``attempts`` counts those begun, the one in hand included; ``failed_attempts`` those that a resume does not repeat.
+    ``answered`` tells what an agent's last answer took.
     """
 
     path: str
@@ -66,6 +70,7 @@ class Record:
     started_at: int | None = None
     finished_at: int | None = None
     waits_for: str = ""
+    answered: AgentAnswered | None = None
     chunks: dict[str, list[bytes]] = field(factory=dict)
 
     @property
@@ -111,6 +116,7 @@ class Progress:
         ended: how the last run ended, or None while it runs (or was interrupted).
         cancellations: requests the owner delivered in the last run.
         ran: microseconds that the session has been running, over all runs before the last.
+        spent: what the answers of agents took, over all runs.
     """
 
     created: SessionCreated | None = None
@@ -124,6 +130,7 @@ class Progress:
     ended_at: int | None = None
     cancellations: list[CancelRequested] = field(factory=list)
     ran: int = 0
+    spent: Spending = field(factory=Spending)
     last_seq: int = 0
     _began_at: int = 0
     _last_at: int = 0
@@ -288,7 +295,7 @@ def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
     if record.status is ScopeStatus.FAILED:
         record.failed_attempts = 0  # a failed step runs again with fresh attempts (decisions.md)
     record.kind, record.digest, record.started_at, record.finished_at = event.kind, event.digest, at, None
-    record.failure = record.cancellation = record.exit_code = record.channel = None
+    record.failure = record.cancellation = record.exit_code = record.channel = record.answered = None
     record.status, record.handled, record.value = ScopeStatus.RUNNING, False, None
     record.attempts = record.failed_attempts + 1
     record.chunks.clear()
@@ -308,6 +315,11 @@ def _attempt_started(progress: Progress, event: AttemptStarted, _at: int) -> Non
 def _output(progress: Progress, event: Output, _at: int) -> None:
     if not event.background:
         progress.record(event.path).chunks.setdefault(event.channel, []).append(event.data)
+
+
+def _answered(progress: Progress, event: AgentAnswered, _at: int) -> None:
+    progress.spent.add(event)
+    progress.record(event.path).answered = event
 
 
 def _waiting(progress: Progress, event: Waiting, _at: int) -> None:
@@ -362,6 +374,7 @@ _HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
     AttemptFailed: _attempt_failed,  # type: ignore[dict-item]
     AttemptStarted: _attempt_started,  # type: ignore[dict-item]
     Output: _output,  # type: ignore[dict-item]
+    AgentAnswered: _answered,  # type: ignore[dict-item]
     Waiting: _waiting,  # type: ignore[dict-item]
     ApprovalRequested: _asked,  # type: ignore[dict-item]
     ApprovalDecided: _decided,  # type: ignore[dict-item]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import Factory, define, evolve, frozen
+from attrs import Factory, evolve
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import BashStep
 from trio_recipes.progress.vault import Vault, missing

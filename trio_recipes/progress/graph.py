@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.events import ScopeStatus
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.asks import Child, Fan, Next, Walk

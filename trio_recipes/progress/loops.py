@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.errors import ExpressionError, TemplateError
 from trio_recipes.events import ScopeStatus
 from trio_recipes.failure import Failure, FailureKind
@@ -32,7 +33,10 @@ _MISSING = object()
 
 
 def walk_loop(step: Step, loop: Foreach | While, frame: Frame, path: str, make: MakePass) -> Walk:
-    """All iterations of a loop; binds ``collect`` and ``output`` itself and returns the list of results."""
+    """All iterations of a loop, which binds ``collect`` and ``output`` itself.
+
+    Its value is the list of results; or the last of them, where it has ``output`` and no ``collect``.
+    """
     work = _Loop(step, loop, frame, path, make)
     if isinstance(loop, While):
         return (yield from _walk_while(work, loop))
@@ -87,7 +91,9 @@ class _Loop:
             self.frame.variables[self.loop.collect] = self.results
         if self.step.output and self.results:
             self.frame.variables[self.step.output] = self.results[-1]
-        return Outcome(ScopeStatus.COMPLETED, value=self.results, ends_block=ends_block)
+        only_last = self.step.output and self.results and not self.loop.collect
+        value = self.results[-1] if only_last else self.results
+        return Outcome(ScopeStatus.COMPLETED, value=value, ends_block=ends_block)
 
     def after(self, outcome: Outcome, frame: Frame) -> _After:
         """``output``, ``update_context``, ``break_when``, on the variables that the iteration saw."""

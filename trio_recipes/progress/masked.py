@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve
 
 from trio_recipes.events import (
+    AgentAsked,
     ApprovalRequested,
     Cancellation,
     Event,
+    Holdout,
     Output,
     Resisted,
     RunEnded,
@@ -36,6 +38,7 @@ _TEXTS: Final[Mapping[type, tuple[str, ...]]] = {
     ApprovalRequested: ("prompt",),
     Cancellation: ("reason", "requester"),
     Failure: ("message", "hint"),
+    Holdout: ("what",),
     Resisted: ("what",),
     Warned: ("message",),
 }
@@ -49,8 +52,10 @@ def masked(event: AnEvent, mask: Mask) -> AnEvent:
         part = getattr(event, name, None)
         if part is not None:
             changes[name] = evolve(part, **_texts(part, mask))
+    if isinstance(event, AgentAsked):
+        changes["data"] = mask.data(event.data)
     if isinstance(event, RunEnded):
-        changes["still_running"] = tuple(map(mask.text, event.still_running))
+        changes["still_running"] = tuple(evolve(held, **_texts(held, mask)) for held in event.still_running)
     if isinstance(event, ScopeFinished) and mask.value(event.value) != event.value:
         changes["shown"] = mask.value(event.value)
     return evolve(event, **changes) if changes else event

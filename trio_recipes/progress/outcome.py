@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from trio_recipes.classes import frozen
 from trio_recipes.events import ScopeStatus
 from trio_recipes.failure import FailureKind
-from trio_recipes.language.model import OnError
+from trio_recipes.language.model import BashStep, OnError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,4 +78,5 @@ def settle(step: Step, raw: Outcome) -> Outcome:
         return raw
     if raw.failure is not None and raw.failure.kind is FailureKind.DENIED:
         return raw  # a person said no: that is final for the session, and nothing handles it
-    return evolve(raw, handled=True, ends_block=step.on_error is OnError.SKIP_REMAINING)
+    value = raw.value if isinstance(step, BashStep) else None  # what a command had printed; null for all others
+    return evolve(raw, value=value, handled=True, ends_block=step.on_error is OnError.SKIP_REMAINING)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.language.model import RecipeStep
 from trio_recipes.progress import path as paths
 from trio_recipes.progress.verdicts import ON_RESUME, Fate, Verdict

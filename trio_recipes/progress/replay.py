@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import InternalError
 from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import BashStep, Recipe

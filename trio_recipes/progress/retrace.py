@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.events import RecordsVoided, ScopeStatus
 from trio_recipes.language.model import Recipe
 from trio_recipes.progress import path as paths

@@ -7,9 +7,7 @@ hold them against the enumerations and against what may be resumed, and nothing 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
-
-from attrs import frozen
+from typing import Final, NamedTuple
 
 from trio_recipes.statuses import Level, ScopeStatus, SessionStatus
 
@@ -59,8 +57,7 @@ class Effect(Enum):
     ALREADY = "nothing: it is already cancelled"
 
 
-@frozen
-class Verdict:
+class Verdict(NamedTuple):
     """What a request to stop does, and the level that holds afterwards."""
 
     effect: Effect

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.masking import MASK, Mask
 
 if TYPE_CHECKING:

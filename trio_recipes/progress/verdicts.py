@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from trio_recipes.classes import frozen
 from trio_recipes.events import ScopeStatus
 
 if TYPE_CHECKING:

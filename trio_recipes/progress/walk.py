@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from trio_recipes.errors import ExpressionError, TemplateError
 from trio_recipes.events import ScopeStatus
 from trio_recipes.failure import Failure, FailureKind
@@ -177,4 +179,6 @@ def _walk_call(step: RecipeStep, frame: Frame, path: str) -> Walk:
     if isinstance(called, Failure):
         return failed(called.at(path))
     outcome = yield from walk_recipe(called, path)
-    return completed(called.added()) if outcome.goes_on else outcome
+    if outcome.goes_on:
+        return completed(called.added())
+    return evolve(outcome, failure=outcome.failure.within(called.stack)) if outcome.failure else outcome

@@ -10,8 +10,9 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.errors import TemplateError
 from trio_recipes.events import AttemptFailed, AttemptStarted, ScopeStatus, Waiting
 from trio_recipes.failure import Failure, FailureKind
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from trio_recipes.runtime.context import RunContext
     from trio_recipes.runtime.scope import Scope
     from trio_recipes.values import Value
+
+
+LISTENING_SECONDS = 0.1
+"""How long to listen for a stop once a step's process was killed: who signals all there is, as systemd does, means the
+runner, too, whose turn may come an instant later."""
 
 
 @define(eq=False)
@@ -60,7 +66,8 @@ class Attempts:
             failures += 1
             if not _may_retry(outcome) or failures >= retry.max_attempts:
                 return outcome
-            if not await self._back_off(outcome, retry.delay(failures)):
+            assert outcome.failure is not None
+            if not await self._back_off(outcome.failure, retry.delay(failures, outcome.failure.retry_after or 0.0)):
                 return CANCELLED
             self._begin(failures + 1)
 
@@ -70,10 +77,9 @@ class Attempts:
             return 0
         return record.failed_attempts
 
-    async def _back_off(self, outcome: Outcome, delay: float) -> bool:
-        assert outcome.failure is not None
+    async def _back_off(self, failure: Failure, delay: float) -> bool:
         log, path = self.context.log, self.ask.path
-        log.emit(AttemptFailed(path=path, failure=outcome.failure, delay=delay))
+        log.emit(AttemptFailed(path=path, failure=failure, delay=delay))
         if self.ask.inner is not None:
             self.context.gates.withdraw_below(path)
             self.context.progress.void_below(path)
@@ -129,6 +135,8 @@ class Attempts:
             return await self.inner(self.ask, self.scope)
         self.reply = None
         reply = await self._perform(self._call(attempt))
+        if _was_killed(reply):
+            await self.scope.wait(LISTENING_SECONDS)
         await trio.lowlevel.checkpoint_if_cancelled()  # whoever stopped it (a time-out, the host): no answer counts
         if self.scope.stopped_now or (self.scope.draining and _was_killed(reply)):
             return CANCELLED  # asked to stop before it had returned: its answer does not count
@@ -165,6 +173,8 @@ class Attempts:
             log=context.log,
             forcible=context.tree.forcible,
             resisting=context.tree.resisting,
+            works=context.tree.works,
+            charge=context.budget.charge,
         )
 
     def _failed(self, failure: Failure, reply: Reply | None) -> Outcome:

@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
-from attrs import define
 
+from trio_recipes.classes import define
 from trio_recipes.events import ScopeStatus, Source, WorkEnded
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.progress.asks import Enter, Guarded

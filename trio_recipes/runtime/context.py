@@ -5,9 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from attrs import Factory, define
+from attrs import Factory
 
+from trio_recipes.classes import define
 from trio_recipes.progress.path import cleanups_behind, in_cleanup
+from trio_recipes.runtime.budget import Budget
+from trio_recipes.runtime.collector import Collector
 from trio_recipes.runtime.gates import Gatekeeper
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ class RunContext:
         cleans_up: whether a ``finally`` may come to be due.
         unproven: the ``finally`` of each body in hand of which no step is known, durably, to have begun.
         pacer: paces agent steps, if the root recipe asks for that.
+        budget: counts what they cost.
+        collector: spares thousands of tasks the search for garbage.
     """
 
     session_id: str
@@ -53,6 +58,8 @@ class RunContext:
     cleans_up: bool = True
     unproven: set[str] = Factory(set)
     pacer: Pacer | None = None
+    budget: Budget = Factory(Budget)
+    collector: Collector = Factory(Collector)
 
     def starts_nothing(self, parent: Scope, path: str) -> bool:
         """The checkpoint of graceful cancellation, before ``path`` begins below ``parent``; of a run that finishes."""

@@ -11,8 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define
 
+from trio_recipes.classes import define
 from trio_recipes.events import (
     Cancellation,
     RequestAnswered,
@@ -37,6 +37,9 @@ from trio_recipes.runtime.scope import Scope, in_own_task
 if TYPE_CHECKING:
     from trio_recipes.runtime.context import RunContext
     from trio_recipes.runtime.ports import Reply
+
+COMMIT_SECONDS = 5.0
+"""How long a commit may take before a stop goes on without it: as long as SQLite waits for a lock."""
 
 
 @define(eq=False)
@@ -158,8 +161,19 @@ class Driver:
         outcome = _at_edge(ask, scope, raw)
         seq = self._finish(scope, outcome, scope.cancellation, ask, attempts.reply if attempts else None)
         if ask.inner is None:
-            await self.run.log.durable(seq)
+            await self._committed(seq)
         return outcome
+
+    async def _committed(self, seq: int) -> None:
+        """Wait for the record of a leaf that has ended, cancelled or not.
+
+        A record must not know more than the walk did, or a later replay of it would bind what the run did not. A disk
+        that hangs does not hold up a stop for ever.
+        """
+        with trio.move_on_after(COMMIT_SECONDS, shield=True) as limit:
+            await self.run.log.durable(seq)
+        if limit.cancelled_caught:
+            await self.run.log.durable(seq)
 
     def _begin(self, ask: Pass | Enter) -> int:
         if ask.inner is None and self.run.progress.bodies:

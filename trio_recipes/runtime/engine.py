@@ -7,8 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from trio_recipes.classes import define
 from trio_recipes.errors import InternalError, StoreError
 from trio_recipes.events import (
     Cancellation,
@@ -18,6 +19,7 @@ from trio_recipes.events import (
     ScopeStatus,
     SessionStatus,
     Source,
+    Warned,
     WorkEnded,
 )
 from trio_recipes.failure import Failure, FailureKind
@@ -45,6 +47,7 @@ class Engine:
         driver: what drives its walks.
         frame: the root recipe's variables; the final context when the run has ended.
         deadline: seconds that the session may still run, or None (recipe-language.md section 12, ``limits``).
+            What it may cost is the budget's business (``driver.run.budget``).
     """
 
     driver: Driver
@@ -61,7 +64,10 @@ class Engine:
         Raises:
             StoreError: if events can't be made durable: nothing is claimed, the session is interrupted.
         """
+        budget = self.driver.run.budget
+        budget.exhausted, budget.warn = partial(self._limit_reached, Source.BUDGET), self._warn
         try:
+            budget.check()
             self.outcome = await self._work()
         except trio.Cancelled:  # noqa: ASYNC103  the session records it; trio raises it again at the next checkpoint
             self._rise(self.driver.run.tree.host_cancellation())  # stronger than a graceful request before it
@@ -148,9 +154,14 @@ class Engine:
 
     async def _at_deadline(self, seconds: float) -> None:
         await trio.sleep(max(0.0, seconds))
-        at = time.time_ns() // 1000
-        reason = "limits.deadline is reached; resume with a higher one"
-        self.deliver(Cancellation(Level.GRACEFUL, Source.DEADLINE, reason=reason, requested_at=at, grace=LIMIT_GRACE))
+        self._limit_reached(Source.DEADLINE, "limits.deadline is reached")
+
+    def _warn(self, message: str) -> None:
+        self.driver.run.log.emit(Warned(message=message))
+
+    def _limit_reached(self, source: Source, reason: str) -> None:
+        at, text = time.time_ns() // 1000, f"{reason}; resume with a higher one"
+        self.deliver(Cancellation(Level.GRACEFUL, source, reason=text, requested_at=at, grace=LIMIT_GRACE))
 
     async def _after_grace(self, cancellation: Cancellation) -> None:
         await trio.sleep(remaining_grace(cancellation))

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import define
-
+from trio_recipes.classes import define
 from trio_recipes.events import Cancellation, Level, ScopeStatus, Source
 from trio_recipes.progress.asks import Answer, Ask, Child, Fan, Guarded, Next
 from trio_recipes.progress.guard import cleaned
@@ -29,6 +28,7 @@ AnswerAsk: TypeAlias = "Callable[[Ask, Scope], Awaitable[Answer]]"
 
 async def fan_out(run: RunContext, answer: AnswerAsk, fan: Fan, scope: Scope) -> list[Outcome | None]:
     """Serve a parallel loop or a graph; the outcomes are by index, None for children that never began."""
+    run.collector.expect(fan.count)
     async with concurrent() as nursery:
         work = _Fanned(run, answer, fan, scope, nursery, [None] * fan.count, deque(fan.first))
         work.fill()

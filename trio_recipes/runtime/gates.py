@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.events import ApprovalDecided, ApprovalRequested, ApprovalWithdrawn
 from trio_recipes.progress.fold import GateRecord
 from trio_recipes.progress.gates import default_of, outcome_at

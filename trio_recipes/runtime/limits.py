@@ -1,8 +1,9 @@
 """Pacing of agent steps over a whole tree (recipe-language.md section 9, ``rate_limiting`` of the root recipe).
 
 Three waits stand before an agent is asked: for a slot (``max_concurrent_llm``), for the gap after the last completion
-(``min_delay_ms``), and for the back-off that a 429 answer began. None of them is work: graceful cancellation ends each
-at once. Only leaves hold slots: a parent that waits for children has none that they could need.
+(``min_delay_ms``), and for the back-off that a 429 answer began, or asked for (``Retry-After``). None of them is work:
+graceful cancellation ends each at once. Only leaves hold slots: a parent that waits for children has none that they
+could need.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.failure import FailureKind
 
 if TYPE_CHECKING:
@@ -38,8 +40,12 @@ class Slowdown:
         """An answer was 429: begin to wait, or wait longer."""
         if self.rules.enabled:
             longer = self.seconds * self.rules.multiplier or self.rules.initial_delay_ms / 1000
-            self.seconds = min(longer, self.rules.max_delay_ms / 1000)
+            self.seconds = self.bounded(longer)
             self.successes = 0
+
+    def bounded(self, seconds: float) -> float:
+        """A wait that somebody wants, as far as the rules allow it."""
+        return min(seconds, self.rules.max_delay_ms / 1000) if self.rules.enabled else 0.0
 
     def succeeded(self) -> None:
         """An answer came: after enough of them in a row the waits end."""
@@ -57,6 +63,7 @@ class Pacer:
     slowdown: Slowdown
     _turn: trio.Lock = field(factory=trio.Lock)
     _last_end: float = float("-inf")
+    _not_before: float = float("-inf")
 
     @classmethod
     def of(cls, rules: RateLimiting) -> Pacer:
@@ -84,6 +91,8 @@ class Pacer:
                 async with self._turn:
                     await trio.sleep_until(max(self._earliest(), trio.current_time()))
                     await trio.sleep(self.slowdown.seconds)
+                    while self._not_before > trio.current_time():  # noqa: ASYNC110  a date that may be put off meanwhile
+                        await trio.sleep_until(self._not_before)
         except trio.Cancelled:
             self.slots.release_on_behalf_of(scope)
             raise
@@ -98,14 +107,17 @@ class Pacer:
         self.slots.release_on_behalf_of(scope)
 
     def note(self, outcome: Outcome) -> None:
-        """Learn from an answer."""
+        """Learn from an answer: it came; or it was 429, perhaps with the seconds that all have to wait now."""
         if outcome.failure is None:
             self.slowdown.succeeded()
         elif outcome.failure.kind is FailureKind.RATE_LIMIT:
             self.slowdown.limited()
+            if outcome.failure.retry_after is not None:
+                wait = self.slowdown.bounded(outcome.failure.retry_after)
+                self._not_before = max(self._not_before, trio.current_time() + wait)
 
     @property
     def busy(self) -> bool:
         """Whether the next step would have to wait."""
-        due = self._earliest() > trio.current_time() or self.slowdown.seconds > 0
+        due = max(self._earliest(), self._not_before) > trio.current_time() or self.slowdown.seconds > 0
         return due or self.slots.available_tokens == 0

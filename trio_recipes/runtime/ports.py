@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, asdict, field
 
-from trio_recipes.events import Output, Resisted, Signalled
+from trio_recipes.classes import define, frozen
+from trio_recipes.events import AgentAnswered, Holdout, Output, Resisted, Signalled
 
 if TYPE_CHECKING:
     from trio_recipes.events import Event
@@ -88,6 +89,25 @@ class Forcible:
             callback()
 
 
+@frozen
+class Work:
+    """What a step's code is doing at this moment.
+
+    Args:
+        thread: name of the thread that it runs in, if that is one of its own.
+        task: name of the trio task that it runs in otherwise.
+        stack: its calls, outermost first.
+    """
+
+    thread: str | None = None
+    task: str | None = None
+    stack: tuple[str, ...] = ()
+
+
+def _for_free(_: AgentAnswered) -> None:
+    """Who counts where there is no limit."""
+
+
 @frozen(eq=False)
 class LeafCall:
     """One attempt of a leaf: what is to be done, and the doors to tell what happens meanwhile.
@@ -101,7 +121,9 @@ class LeafCall:
         project: the project's folder.
         log: where its events go.
         forcible: register here what must be dropped when the stop is forced.
-        resisting: names of what runs on although it was told to stop; they end up in the run's last event.
+        resisting: what runs on although it was told to stop; it ends up in the run's last event.
+        works: who can tell, for ``show --stuck``, what the step in hand at a path is doing.
+        charge: counts what an answer took against the limits of the tree.
     """
 
     step: Step
@@ -112,7 +134,9 @@ class LeafCall:
     project: str
     log: Log
     forcible: Forcible
-    resisting: list[str] = Factory(list)
+    resisting: list[Holdout] = Factory(list)
+    works: dict[str, Callable[[], Work]] = Factory(dict)
+    charge: Callable[[AgentAnswered], None] = _for_free
 
     @property
     def key(self) -> str:
@@ -123,14 +147,21 @@ class LeafCall:
         """Keep what the step produced, as it came."""
         self.log.emit(Output(path=self.path, channel=channel, data=data, background=background))
 
+    def answered(self, answered: AgentAnswered) -> None:
+        """An agent has answered: that is recorded and counted, whatever becomes of the step."""
+        self.log.emit(answered)
+        self.charge(answered)
+
     def signalled(self, pid: int, signal: str) -> None:
         """A process of the step was signalled."""
         self.log.emit(Signalled(path=self.path, pid=pid, signal=signal))
 
-    def resisted(self, what: str) -> None:
-        """Something of the step runs on although it was told to stop."""
-        self.resisting.append(f"{self.path}: {what}")
-        self.log.emit(Resisted(path=self.path, what=what))
+    def resisted(self, what: str, *, pid: int | None = None, work: Work | None = None) -> None:
+        """Something of the step, a process or what a thread or task does, runs on although it was told to stop."""
+        thread, task = (work.thread, work.task) if work else (None, None)
+        holdout = Holdout(self.path, what, pid, thread, task, work.stack if work else ())
+        self.resisting.append(holdout)
+        self.log.emit(Resisted(**asdict(holdout)))
 
 
 class LeafRunner(Protocol):
@@ -158,14 +189,18 @@ class AgentRequest:
         attempt: from 1.
         parse_json: the answer must be JSON.
         mode: as written, for backends that treat it themselves.
-        agent_config: to be merged deeply over the agent's definition.
-        provider: wanted provider, or None.
-        model: wanted model or glob, or None.
-        provider_preferences: in order of preference.
-        model_role: wanted role, or None.
+        agent_config: what the step says of its agent. A backend gets it merged deeply over the agent's definition;
+            known keys are ``system`` (text), ``temperature``, ``max_tokens`` and ``tools`` (names), the others are for
+            backends that know them.
+        provider: wanted provider, or None. A backend gets the name of the one that was chosen.
+        model: wanted model or glob, or None. A backend gets an exact name if its provider lists models; None leaves
+            the choice to it.
+        provider_preferences: in order of preference, as written.
+        model_role: wanted role, or None, as written.
         spawn_mode: ``subprocess`` or None.
         orchestrator: passed through from the recipe.
         project: the project's folder.
+        unreadable: the answer of the attempt before, in which no JSON was found; it is to be mended.
     """
 
     agent: str
@@ -185,6 +220,7 @@ class AgentRequest:
     spawn_mode: str | None = None
     orchestrator: Mapping[str, Any] = Factory(dict)
     project: str = ""
+    unreadable: str | None = None
 
 
 @frozen(kw_only=True)
@@ -197,7 +233,10 @@ class AgentReply:
         usage: counts such as ``input_tokens`` and ``output_tokens``.
         cost_usd: in US dollars, or None if unknown.
         model: what answered.
+        provider: who answered.
         stop_reason: why it stopped.
+        repairable: the backend can be asked once more, with ``AgentRequest.unreadable``, for a text without the JSON
+            that the step wants.
     """
 
     text: str | None = None
@@ -205,7 +244,9 @@ class AgentReply:
     usage: Mapping[str, int] = Factory(dict)
     cost_usd: float | None = None
     model: str | None = None
+    provider: str | None = None
     stop_reason: str | None = None
+    repairable: bool = False
 
 
 class AgentCall(Protocol):
@@ -228,8 +269,8 @@ class AgentCall(Protocol):
         """A process that answers was signalled."""
         ...
 
-    def resisted(self, what: str) -> None:
-        """Something runs on although it was told to stop."""
+    def resisted(self, what: str, *, pid: int | None = None) -> None:
+        """Something, a process as a rule, runs on although it was told to stop."""
         ...
 
 
@@ -242,4 +283,42 @@ class AgentBackend(Protocol):
 
     async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
         """Answer one request."""
+        ...
+
+
+@runtime_checkable
+class ListsModels(Protocol):
+    """A backend whose endpoint can say which models it has. Asked for model globs, and to see if it is reachable."""
+
+    async def models(self) -> Sequence[str]:
+        """The names of its models; () if it is there, and doesn't tell.
+
+        Raises:
+            BackendError: it can't be reached, or refuses the key.
+        """
+        ...
+
+
+@frozen
+class Choice:
+    """Who answers a request.
+
+    Args:
+        backend: to be asked.
+        request: what to ask it: its ``provider``, ``model`` and ``agent_config`` are settled.
+    """
+
+    backend: AgentBackend
+    request: AgentRequest
+
+
+class Chooser(Protocol):
+    """Chooses who answers, each time that an agent step is about to ask."""
+
+    async def __call__(self, request: AgentRequest) -> Choice:
+        """The choice for this request.
+
+        Raises:
+            BackendError: nobody who may answer it is available.
+        """
         ...

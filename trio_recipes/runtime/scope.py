@@ -19,12 +19,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.errors import InternalError, RecipesError
-from trio_recipes.events import Cancellation, Level, Source
+from trio_recipes.events import Cancellation, Holdout, Level, Source
 from trio_recipes.progress import path as paths
-from trio_recipes.runtime.ports import Forcible
+from trio_recipes.runtime.ports import Forcible, Work
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -146,7 +147,8 @@ class ScopeTree:
         ended: paths of scopes that ended in this run.
         naps: waits that graceful cancellation ends.
         forcible: clean-up that a forced stop cuts short.
-        resisting: what runs on although it was told to stop, by name.
+        resisting: what runs on although it was told to stop.
+        works: who can tell what the step in hand at a path is doing.
         stopped_at: where the run stopped: the first leaf that was stopped, or scope that was not begun.
     """
 
@@ -155,7 +157,8 @@ class ScopeTree:
     ended: set[str] = field(factory=set)
     naps: dict[trio.CancelScope, str] = field(factory=dict)
     forcible: Forcible = field(factory=Forcible)
-    resisting: list[str] = field(factory=list)
+    resisting: list[Holdout] = field(factory=list)
+    works: dict[str, Callable[[], Work]] = field(factory=dict)
     stopped_at: str | None = None
 
     def wake(self, path: str) -> None:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import define, field, frozen
+import trio
+from attrs import Factory, field
 
-from trio_recipes.errors import BackendError, ValueRefusedError
+from trio_recipes.classes import define, frozen
+from trio_recipes.errors import BackendError, ConfigurationError, ValueRefusedError
+from trio_recipes.events import AgentAnswered, AgentAsked
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import AgentStep
 from trio_recipes.language.output import JSON_INSTRUCTION
-from trio_recipes.runtime.ports import AgentBackend, AgentReply, AgentRequest, Forcible, LeafCall, Reply
+from trio_recipes.runtime.ports import AgentReply, AgentRequest, Choice, Chooser, Forcible, LeafCall, Reply
+from trio_recipes.steps.apart import Apart
 from trio_recipes.steps.coalesce import Coalescer
 from trio_recipes.steps.guard import cancellation_wins, describe
+from trio_recipes.steps.repair import Repairs
 from trio_recipes.values import normalise
 
 if TYPE_CHECKING:
     from trio_recipes.values import Value
+
+
+Pricing: TypeAlias = "Callable[[str | None, Mapping[str, int]], float | None]"
+"""From a model and an answer's usage to US dollars, or None where nobody knows."""
+
+
+def _unknown(_model: str | None, _usage: Mapping[str, int]) -> float | None:
+    return None
 
 
 @frozen(eq=False)
@@ -25,10 +39,16 @@ class AgentRunner:
     """Runs agent steps.
 
     Args:
-        resolve: the backend that answers for an agent of this name, or None.
+        choose: who answers a request.
+        apart: runs the backends.
+        price: what an answer of a model cost in US dollars by its usage, or None if that is not known.
+        repairs: answers to be mended.
     """
 
-    resolve: Callable[[str], AgentBackend | None]
+    choose: Chooser
+    apart: Apart = Factory(Apart)
+    price: Pricing = _unknown
+    repairs: Repairs = Factory(Repairs)
 
     async def __call__(self, call: LeafCall) -> Reply:
         """Ask the agent.
@@ -38,19 +58,24 @@ class AgentRunner:
         """
         step = call.step
         assert isinstance(step, AgentStep)
-        request = request_of(step, call)
-        backend = self.resolve(step.agent)
-        if backend is None:
-            return Reply(failure=_unanswered(step))
-        conversation = Conversation(call)
+        request = self.repairs.asked(request_of(step, call))
+        conversation = Conversation(call, self.price)
         try:
             with cancellation_wins(f"agent {step.agent!r}"):
-                answer = await backend.ask(request, conversation)
-            return conversation.conclude(answer, step.agent)
+                choice = await self.choose(request)
+                conversation.asks(choice)
+                answer = await self.apart.run(
+                    partial(choice.backend.ask, choice.request, conversation),
+                    f"agent {step.agent}",
+                    call,
+                    extra=getattr(choice.backend, "kill_grace", 0.0),  # of one that stops processes, and ends by itself
+                )
+            return self.repairs.checked(call, request, answer, conversation.conclude(answer, step.agent))
         except Exception as error:
             return Reply(failure=_failure(step, error))
         finally:
             conversation.flush()
+            conversation.closed = True
 
 
 def request_of(step: AgentStep, call: LeafCall) -> AgentRequest:
@@ -95,9 +120,16 @@ class Conversation:
 
     Args:
         call: the attempt.
+        price: what an answer costs.
+        closed: the step has ended; what its backend still tells comes too late to be recorded.
     """
 
     call: LeafCall
+    price: Pricing = _unknown
+    closed: bool = field(default=False, init=False)
+    _choice: Choice | None = field(default=None, init=False)
+    _asked: float = field(factory=trio.current_time, init=False)
+    _first: float | None = field(default=None, init=False)
     _streamed: list[str] = field(factory=list, init=False)
     _channels: dict[str, Coalescer] = field(factory=dict, init=False)
 
@@ -106,13 +138,30 @@ class Conversation:
         """Register clean-up that a forced stop cuts short."""
         return self.call.forcible
 
+    def asks(self, choice: Choice) -> None:
+        """Record whom the step is about to ask, and what."""
+        request, self._choice = choice.request, choice
+        asked = AgentAsked(
+            path=self.call.path,
+            agent=request.agent,
+            provider=request.provider,
+            model=request.model,
+            data=_encoded(request.prompt),
+        )
+        self.call.log.emit(asked)
+        self._asked = trio.current_time()
+
     def stream(self, piece: str) -> None:
         """Keep a piece of the answer on the channel ``text``."""
+        if self._first is None:
+            self._first = trio.current_time() - self._asked
         self._streamed.append(piece)
         self.output("text", _encoded(piece))
 
     def output(self, channel: str, data: bytes, *, background: bool = False) -> None:
         """Keep other output, a moment later; but at once in the background, where nobody tells which is the last."""
+        if self.closed:
+            return
         if background:
             self.call.output(channel, data, background=True)
             return
@@ -122,11 +171,13 @@ class Conversation:
 
     def signalled(self, pid: int, signal: str) -> None:
         """A process that answers was signalled."""
-        self.call.signalled(pid, signal)
+        if not self.closed:
+            self.call.signalled(pid, signal)
 
-    def resisted(self, what: str) -> None:
+    def resisted(self, what: str, *, pid: int | None = None) -> None:
         """Something runs on although it was told to stop."""
-        self.call.resisted(what)
+        if not self.closed:
+            self.call.resisted(what, pid=pid)
 
     def flush(self) -> None:
         """Record all there is: what follows it in the record is the step's end."""
@@ -141,10 +192,28 @@ class Conversation:
         """
         if not isinstance(answer, AgentReply):
             raise BackendError(f"the backend returned {type(answer).__name__}, not AgentReply", retryable=False)
+        self.call.answered(self._account(answer, agent))
         if answer.text is not None:
             return self._text(answer.text)
         value = _unwrapped(answer.value, agent)
         return self._text(value) if isinstance(value, str) else Reply(value=value)
+
+    def _account(self, answer: AgentReply, agent: str) -> AgentAnswered:
+        """What the answer took; who answered is as chosen, unless the backend knows better."""
+        chosen = self._choice.request if self._choice else None
+        model = answer.model or (chosen.model if chosen else None)
+        cost = self.price(model, answer.usage) if answer.cost_usd is None else answer.cost_usd
+        return AgentAnswered(
+            path=self.call.path,
+            agent=agent,
+            provider=answer.provider or (chosen.provider if chosen else None),
+            model=model,
+            usage=answer.usage,
+            cost_usd=cost,
+            stop_reason=answer.stop_reason,
+            first_seconds=self._first,
+            seconds=trio.current_time() - self._asked,
+        )
 
     def _text(self, text: str) -> Reply:
         """Streamed pieces that add up to the answer are its record; otherwise it is recorded once more."""
@@ -172,14 +241,11 @@ def _unwrapped(value: object, agent: str) -> Value:
 # --- what can go wrong -------------------------------------------------------------------------------------------
 
 
-def _unanswered(step: AgentStep) -> Failure:
-    text = f"step '{step.id}': nothing answers the agent {step.agent!r}"
-    hint = "configure a backend for it in trio-recipes.toml, or run with --agents FILE"
-    return Failure(FailureKind.BACKEND, text, retryable=False, hint=hint)
-
-
 def _failure(step: AgentStep, error: Exception) -> Failure:
     where = f"step '{step.id}': agent {step.agent!r}"
+    if isinstance(error, ConfigurationError):
+        hint = "configure a backend for it in trio-recipes.toml, or run with --agents FILE"
+        return Failure(FailureKind.BACKEND, f"{where}: {error}", retryable=False, hint=hint)
     if not isinstance(error, BackendError):
         return Failure(FailureKind.BACKEND, f"{where}: {describe(error)}", cause=type(error).__name__)
     wait = "" if error.retry_after is None else f"the endpoint asks to wait {error.retry_after:g} s"
@@ -190,4 +256,5 @@ def _failure(step: AgentStep, error: Exception) -> Failure:
         retryable=error.retryable,
         hint=wait,
         cause=type(error.__cause__ or error).__name__,
+        retry_after=error.retry_after,
     )

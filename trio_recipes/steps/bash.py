@@ -6,8 +6,9 @@ import errno
 import signal
 from typing import TYPE_CHECKING, Final
 
-from attrs import define, field, frozen
+from attrs import field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.failure import Failure, FailureKind, Tail
 from trio_recipes.language.model import BashStep
 from trio_recipes.processes import Channel, Command, Exit, ProcessTrees, Signalled, Stopper, StopReport
@@ -150,7 +151,7 @@ def _tell_signals(call: LeafCall) -> Callable[[Signalled], None]:
 def _tell_survivors(call: LeafCall) -> Callable[[StopReport], None]:
     def tell(report: StopReport) -> None:
         for survivor in report.survivors:
-            call.resisted(f"process {survivor.pid}: {survivor.reason}")
+            call.resisted(f"process {survivor.pid}: {survivor.reason}", pid=survivor.pid)
 
     return tell
 

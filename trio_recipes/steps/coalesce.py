@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 import trio
-from attrs import define, field
+from attrs import field
+
+from trio_recipes.classes import define
 
 HELD: Final = 64 * 1024
 """Bytes that are held, at most, before they are passed on."""

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import TemplateError, ValueRefusedError
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import FunctionStep
 from trio_recipes.language.output import interpret
 from trio_recipes.language.template import render_tree
 from trio_recipes.runtime.ports import LeafCall, Reply
+from trio_recipes.steps.apart import Apart
 from trio_recipes.steps.guard import cancellation_wins, describe
 from trio_recipes.steps.named import Function, check, load
 from trio_recipes.steps.thread import Threads
@@ -23,29 +25,28 @@ from trio_recipes.values import normalise
 if TYPE_CHECKING:
     from trio_recipes.values import Value
 
-STOP_TIMEOUT = 30.0
-"""Seconds to wait for what resists a stop (decisions.md, "Layers and Python")."""
-
 
 @frozen(eq=False)
 class FunctionRunner:
     """Runs function steps.
 
-    An async function is awaited under the step's scope. A plain one runs in a thread; when its step is stopped it is
-    waited for, and reported if it doesn't end. Results stay in the step's record, whole: what is large should be
-    written to a file by the function, which returns the name.
+    An async function is awaited in a task of its own, a plain one in a thread. When its step is stopped it is waited
+    for, and reported if it doesn't end. Results stay in the step's record, whole: what is large should be written to
+    a file by the function, which returns the name.
 
     Args:
         functions: those the application has registered, by name.
         allow_import: whether a name like ``package.module:callable`` is imported.
-        stop_timeout: seconds to wait for a thread whose step was stopped.
+        apart: runs the async ones.
     """
 
     functions: Mapping[str, Function] = Factory(dict)
     allow_import: bool = False
-    stop_timeout: float = STOP_TIMEOUT
+    apart: Apart = Factory(Apart)
     _imported: dict[str, Function] = field(factory=dict, init=False)
-    _threads: Threads = field(default=Factory(lambda self: Threads(self.stop_timeout), takes_self=True), init=False)
+    _threads: Threads = field(
+        default=Factory(lambda self: Threads(self.apart.stop_timeout), takes_self=True), init=False
+    )
 
     async def __call__(self, call: LeafCall) -> Reply:
         """Call the function with its arguments rendered.
@@ -65,11 +66,11 @@ class FunctionRunner:
             return Reply(failure=_failure(step, error))
 
     async def _result(self, step: FunctionStep, arguments: Mapping[str, Any], call: LeafCall) -> object:
-        function = await self._find(step.function, call)
+        function, name = await self._find(step.function, call), f"function {step.function}"
         if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-            return await function(**arguments)
-        result = await self._threads.run(partial(_deferred, function, arguments), f"function {step.function}", call)
-        return await result.awaitable if isinstance(result, _Deferred) else result
+            return await self.apart.run(partial(function, **arguments), name, call)
+        result = await self._threads.run(partial(_deferred, function, arguments), name, call)
+        return await self.apart.run(result.wait, name, call) if isinstance(result, _Deferred) else result
 
     async def _find(self, name: str, call: LeafCall) -> Function:
         found = self.functions.get(name) or self._imported.get(name)
@@ -102,6 +103,9 @@ class _Deferred:
     """What a plain function returned to be awaited; trio refuses bare coroutines out of threads."""
 
     awaitable: Any
+
+    async def wait(self) -> object:
+        return await self.awaitable
 
 
 def _deferred(function: Function, arguments: Mapping[str, Any]) -> object:

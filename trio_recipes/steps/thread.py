@@ -7,7 +7,11 @@ import threading
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import trio
-from attrs import define, field, frozen
+from attrs import field
+
+from trio_recipes.classes import define, frozen
+from trio_recipes.runtime.ports import Work
+from trio_recipes.steps import stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +68,14 @@ class Threads:
         berth = _Berth(self.limiter)
         idents: list[int] = []
 
+        def describe() -> Work:
+            return Work(thread=name, stack=_stack(idents))
+
         def in_thread() -> T:
             idents.append(threading.get_ident())
             return work()
 
+        call.works[call.path] = describe
         try:
             return await trio.to_thread.run_sync(
                 in_thread, abandon_on_cancel=True, limiter=cast(trio.CapacityLimiter, berth), thread_name=name
@@ -81,12 +89,15 @@ class Threads:
                 finally:
                     forget()
             if berth.is_taken:
-                call.resisted(f"thread {name!r}{_where(idents)}")
+                doing = describe()
+                where = f" runs on at {doing.stack[-1]}" if doing.stack else ""
+                call.resisted(f"thread {name!r}{where}", work=doing)
             raise
+        finally:
+            del call.works[call.path]
 
 
-def _where(idents: list[int]) -> str:
-    """Where a thread is at this moment, for people."""
+def _stack(idents: list[int]) -> tuple[str, ...]:
+    """Where a thread is at this moment."""
     frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  documented, underscore or not
-    frame = frames.get(idents[0]) if idents else None
-    return f" runs on at {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}" if frame else ""
+    return stack.of_thread(frames.get(idents[0]) if idents else None)

@@ -1,0 +1,44 @@
+"""Garbage collection beside thousands of tasks.
+
+Python's collector looks at new objects after every 700 of them, and at all objects each time their number has grown by
+a quarter. The tasks of a large parallel loop are thousands of objects each, all in use: looking for garbage among them
+takes as long as running them. So from such a loop to the end of its run the collector looks less often. It never
+stops: what is garbage is found after :data:`SELDOM` more objects at the latest, which is some megabytes.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import ClassVar, Final
+
+LARGE: Final = 200
+"""Children of a loop, from which on this pays."""
+
+SELDOM: Final = 50_000
+"""New objects after which the collector looks meanwhile."""
+
+
+class Collector:
+    """What one run asks of this process's collector; the last run to end puts things back."""
+
+    _users: ClassVar[set[Collector]] = set()
+    _before: ClassVar[int] = 0
+
+    def expect(self, children: int) -> None:
+        """A parallel loop begins: if it is a large one, have garbage collected less often from now on."""
+        threshold, *others = gc.get_threshold()
+        if children < LARGE or self in self._users:
+            return
+        if not self._users:
+            Collector._before = threshold
+        self._users.add(self)
+        if 0 < threshold < SELDOM:  # 0: the application collects by itself
+            gc.set_threshold(SELDOM, *others)
+
+    def release(self) -> None:
+        """The run has ended."""
+        threshold, *others = gc.get_threshold()
+        was_used = self in self._users
+        self._users.discard(self)
+        if was_used and not self._users and threshold == SELDOM:  # nobody else has changed it since
+            gc.set_threshold(self._before, *others)
