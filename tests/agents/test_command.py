@@ -58,7 +58,7 @@ async def test_a_line_end_is_the_last_one_only_if_nothing_follows() -> None:
     for piece in (b"a\n", b"\n", b"b", b"\n"):
         answer.take("stdout", piece, background=False)
         await trio.lowlevel.checkpoint()
-    assert answer.text() == "a\n\nb"
+    assert answer.reply(None).text == "a\n\nb"
     call.flush()
     assert log.output("text") == b"a\n\nb"
 
@@ -78,6 +78,14 @@ async def test_characters_cut_by_a_pipe_are_whole_in_the_answer(tmp_path: Path) 
 async def test_the_program_knows_where_it_is_and_for_whom(tmp_path: Path) -> None:
     script = 'pwd; echo "$TRIO_RECIPES_AGENT $TRIO_RECIPES_MODEL $TRIO_RECIPES_STEP_KEY"'
     assert (await ask(shell(script), tmp_path)).text == f"{tmp_path}\nteam:critic m1 s1/step"
+
+
+async def test_the_program_knows_what_its_agent_is(tmp_path: Path) -> None:
+    request = AgentRequest(agent="a", prompt="", project=str(tmp_path), agent_config={"system": "be brief\n", "x": 1})
+    async with process_trees() as trees:
+        backend = shell('echo "$TRIO_RECIPES_SYSTEM|$TRIO_RECIPES_MODEL"').attached(trees)
+        with trio.fail_after(20):
+            assert (await backend.ask(request, conversation(Told()))).text == "be brief\n|"
 
 
 async def test_a_failing_program_is_told_with_the_end_of_stderr(tmp_path: Path) -> None:

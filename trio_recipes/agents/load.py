@@ -1,33 +1,38 @@
-"""Where agents are configured: what the caller gives, the project's file, the user's own file."""
+"""Where agents are configured: what the caller gives, the project's file, the user's own file, definitions."""
 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from trio_recipes.agents.entry import backend_of
+from trio_recipes.agents.backends.echo import EchoBackend
+from trio_recipes.agents.backends.replay import ReplayBackend
+from trio_recipes.agents.definitions import Definitions, usual_folders
+from trio_recipes.agents.entry import Entry
+from trio_recipes.agents.provider import Provider
 from trio_recipes.agents.registry import PROJECT_FILE, USER_FILE, Agents
-from trio_recipes.errors import ConfigurationError, ValueRefusedError
+from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.report import Place, Report
-from trio_recipes.language.source import read
-from trio_recipes.language.wording import did_you_mean, kind_of, shown
-from trio_recipes.values import Value, normalise
+from trio_recipes.language.wording import did_you_mean, listed, shown
+from trio_recipes.runtime.ports import AgentBackend
 
 if TYPE_CHECKING:
-    from trio_recipes.runtime.ports import AgentBackend
+    from collections.abc import Iterator
 
 Source: TypeAlias = "str | os.PathLike[str] | Mapping[str, object] | AgentBackend | None"
 
+REPLAY: Final = "replay:"
+"""What ``--agents`` begins with to name a session, or a recording, rather than a file."""
+
 
 def load_agents(source: Source) -> Agents:
-    """The agents that a caller gives. Reads a file at most; the caller may want a thread for that.
+    """The agents that a caller gives. Reads files at most; the caller may want a thread for that.
 
     Args:
-        source: None for none; ``"echo"``; the path of an agents file; one backend, which answers for all agents; or a
-            mapping from names and globs to backends or to entries as they stand in a file.
+        source: None for none; ``"echo"``; ``"replay:SESSION"``; the path of an agents file; one backend, which answers
+            for all agents; or a mapping: an agents file's, or from names and globs to backends or entries.
 
     Raises:
         ConfigurationError: the file, or an entry, is not as it should be; all problems are told together.
@@ -36,26 +41,32 @@ def load_agents(source: Source) -> Agents:
         return Agents()
     if isinstance(source, Mapping):
         return _from_mapping(source)
+    if isinstance(source, str) and source.startswith(REPLAY):
+        return _for_all("replay", ReplayBackend(source.removeprefix(REPLAY)))
     if isinstance(source, (str, os.PathLike)):
         is_name = source == "echo"
-        return _from_mapping({"*": "echo"}) if is_name else read_agents_file(Path(source), trusted=True)
-    return Agents({"*": source})
+        return _for_all("echo", EchoBackend()) if is_name else read_agents_file(Path(source), trusted=True)
+    return _for_all("", source)
 
 
 def configured_agents(source: Source, project: str | os.PathLike[str]) -> Agents:
     """All agents of a runtime: the caller's, over the project's, over the user's.
 
     Raises:
-        ConfigurationError: as in :func:`load_agents`. Files are left alone if the caller's agents answer for all.
+        ConfigurationError: as in :func:`load_agents`; or an entry names a provider that there is not. Other files are
+            left alone if the caller's agents answer for all; so are definitions, if one backend does.
     """
     given = load_agents(source)
-    if "*" in given.backends:
+    if "*" not in given.entries:
+        given = given.over(project_agents(project)).over(user_agents())
+    elif _is_one_backend(source):
         return given
-    return given.over(project_agents(project)).over(user_agents())
+    _check_providers(given)
+    return given.over(Agents(definitions=_usual_definitions(project)))
 
 
 def project_agents(project: str | os.PathLike[str]) -> Agents:
-    """The agents in the table ``[agents]`` of the project's ``trio-recipes.toml``; none without one.
+    """What the project's ``trio-recipes.toml`` says of agents; nothing without one.
 
     Raises:
         ConfigurationError: the file is not as it should be, or asks for more trust than a project has.
@@ -64,11 +75,16 @@ def project_agents(project: str | os.PathLike[str]) -> Agents:
     text = _text_of(file)
     if text is None:
         return Agents()
+    import tomllib  # noqa: PLC0415  only for projects that have such a file
+
+    from trio_recipes.agents.document import KEYS, read_document  # noqa: PLC0415
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{file}: this is not TOML: {error}") from None
-    return _agents_in(document.get("agents", {}), Place("agents", Report(str(file))), trusted=False)
+    ours = {str(name): document[name] for name in KEYS if name in document}
+    return read_document(ours, Place("", Report(str(file))), Path(project), trusted=False)
 
 
 def user_agents() -> Agents:
@@ -83,7 +99,7 @@ def user_agents() -> Agents:
 
 
 def read_agents_file(file: Path, *, trusted: bool) -> Agents:
-    """The agents of a YAML file: ``agents: {name-or-glob: {backend: …}}``.
+    """What a YAML file says: ``agents``, ``providers``, ``roles`` and ``agent_folders``.
 
     Args:
         file: the file; it must exist.
@@ -94,46 +110,63 @@ def read_agents_file(file: Path, *, trusted: bool) -> Agents:
     """
     text = _text_of(file)
     if text is None:
-        raise ConfigurationError(f"{file}: there is no such agents file; `echo` is the one name that needs none")
-    report = Report(str(file))
-    document = read(text, report)
-    _raise_problems(report)
-    if not isinstance(document, dict):
-        raise ConfigurationError(f"{file}: must be a mapping with 'agents', found {kind_of(document)}")
-    root = Place("", report)
-    for name in document:
-        if name != "agents":
-            root.key(name).error(f"unknown key{did_you_mean(name, ['agents'])}; the file has one key, 'agents'")
-    return _agents_in(document.get("agents"), root.key("agents"), trusted=trusted)
+        raise ConfigurationError(
+            f"{file}: there is no such agents file; `echo` and `replay:SESSION` are the names that need none"
+        )
+    from trio_recipes.agents.document import read_text  # noqa: PLC0415  most of this package: not for `echo`
+
+    return read_text(text, file, trusted=trusted)
+
+
+# --- a source ----------------------------------------------------------------------------------------------------
+
+
+def _for_all(kind: str, backend: AgentBackend) -> Agents:
+    return Agents({"*": Entry(Provider(kind, backend, kind))})
+
+
+def _is_one_backend(source: Source) -> bool:
+    return source == "echo" or not isinstance(source, (Mapping, str, os.PathLike)) or str(source).startswith(REPLAY)
 
 
 def _from_mapping(source: Mapping[str, object]) -> Agents:
-    given = source["agents"] if set(source) == {"agents"} and isinstance(source["agents"], Mapping) else source
-    return _agents_in(given, Place("agents", Report()), trusted=True)
+    from trio_recipes.agents.document import KEYS, is_backend, read_document  # noqa: PLC0415
+
+    is_file = bool(source) and set(source) <= set(KEYS) and not any(map(is_backend, source.values()))
+    return read_document(source if is_file else {"agents": source}, Place("", Report()), Path.cwd(), trusted=True)
 
 
-def _agents_in(entries: object, place: Place, *, trusted: bool) -> Agents:
-    if not isinstance(entries, Mapping):
-        place.error(f"must be a mapping from agents to backends, found {shown(entries)}")
-        entries = {}
-    made = {str(name): _backend(entry, place.key(str(name)), trusted) for name, entry in entries.items()}
-    _raise_problems(place.report)
-    return Agents({name: backend for name, backend in made.items() if backend is not None})
+def _usual_definitions(project: str | os.PathLike[str]) -> Definitions:
+    folders = [folder for folder in usual_folders(Path(project)) if folder.is_dir()]
+    if not folders:
+        return Definitions()
+    from trio_recipes.agents.markdown import read_folders  # noqa: PLC0415  only where there are any
+
+    return read_folders(folders)
 
 
-def _backend(entry: object, place: Place, trusted: bool) -> AgentBackend | None:
-    if _is_backend(entry):
-        return entry  # type: ignore[return-value]
-    try:
-        value: Value = normalise(entry, place.path)
-    except ValueRefusedError as error:
-        place.error(str(error))
-        return None
-    return backend_of(value, place, trusted=trusted)
+def _check_providers(agents: Agents) -> None:
+    """Refuse entries that name a provider that no source has."""
+    known = agents.all_providers()
+    problems = [
+        f"{_at(entry)}agents.{name}: there is no provider {shown(wish)}{did_you_mean(wish, [*known, 'echo'])}"
+        f" (there are: {listed(known)})"
+        for name, entry in agents.all_entries()
+        for wish in _wishes(entry)
+        if wish not in known
+    ]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
 
 
-def _is_backend(entry: object) -> bool:
-    return callable(getattr(entry, "ask", None))
+def _at(entry: Entry) -> str:
+    return f"{entry.origin}: " if entry.origin else ""
+
+
+def _wishes(entry: Entry) -> Iterator[str]:
+    wish = entry.settings.get("provider")
+    if isinstance(wish, str):
+        yield wish
 
 
 def _text_of(file: Path) -> str | None:
@@ -143,9 +176,3 @@ def _text_of(file: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file}: can't be read: {error}") from None
-
-
-def _raise_problems(report: Report) -> None:
-    problems = [problem for problem in report.in_order() if not problem.warning]
-    if problems:
-        raise ConfigurationError("\n".join(str(problem) for problem in problems))

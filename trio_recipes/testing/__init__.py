@@ -10,12 +10,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trio_recipes.testing.crash import Crash, KillPoint, kill_at, resume_until, run_until
+    from trio_recipes.testing.crash import Crash, CrashLab, resume_until, run_until, runners
+    from trio_recipes.testing.forks import Fork, Forks
+    from trio_recipes.testing.moments import (
+        KillPoint,
+        Moment,
+        Never,
+        kill_after,
+        kill_at,
+        kill_at_byte,
+        kill_in_commit,
+        moment_from,
+    )
     from trio_recipes.testing.remains import Survivor, assert_no_survivors, survivors
+    from trio_recipes.testing.replaying import Replay, save_recording
     from trio_recipes.testing.scripted import ScriptedAgent, after, failing, in_turn, streamed
 
 _MODULES = {
-    "crash": ("Crash", "KillPoint", "kill_at", "resume_until", "run_until"),
+    "crash": ("Crash", "CrashLab", "resume_until", "run_until", "runners"),
+    "forks": ("Fork", "Forks"),
+    "moments": (
+        *("KillPoint", "Moment", "Never", "kill_after", "kill_at", "kill_at_byte", "kill_in_commit"),
+        "moment_from",
+    ),
+    "replaying": ("Replay", "save_recording"),
     "scripted": ("ScriptedAgent", "after", "failing", "in_turn", "streamed"),
     "remains": ("Survivor", "assert_no_survivors", "survivors"),
 }
@@ -23,10 +41,22 @@ _HOME = {name: f"trio_recipes.testing.{module}" for module, names in _MODULES.it
 
 __all__ = (  # noqa: RUF022  by module, as above
     "Crash",
-    "KillPoint",
-    "kill_at",
+    "CrashLab",
     "resume_until",
     "run_until",
+    "runners",
+    "Fork",
+    "Forks",
+    "KillPoint",
+    "Moment",
+    "Never",
+    "kill_after",
+    "kill_at",
+    "kill_at_byte",
+    "kill_in_commit",
+    "moment_from",
+    "Replay",
+    "save_recording",
     "ScriptedAgent",
     "after",
     "failing",

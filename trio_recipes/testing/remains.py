@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from trio_recipes.classes import frozen
 
 _MARK: Final = "TRIO_RECIPES_SESSION"
 _PAUSE: Final = 0.005

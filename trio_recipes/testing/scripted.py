@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import trio
-from attrs import Factory, define, field, frozen
+from attrs import Factory, field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.errors import BackendError
 from trio_recipes.runtime.ports import AgentCall, AgentReply, AgentRequest
 

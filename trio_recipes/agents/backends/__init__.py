@@ -1,1 +1,1 @@
-"""The backends of this version, one a file: ``echo`` and ``command``."""
+"""What answers agent steps, one kind a file."""

@@ -6,17 +6,19 @@ import codecs
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from trio_recipes.agents.backends.printed import JsonLines, PlainText, Reader
+from trio_recipes.classes import define, frozen
 from trio_recipes.errors import BackendError, InternalError
 from trio_recipes.failure import Tail
 from trio_recipes.processes import Channel, Command, Exit, ProcessTrees, Signalled, Stopper, StopReport
-from trio_recipes.runtime.ports import AgentCall, AgentReply
+from trio_recipes.runtime.ports import AgentCall
 
 if TYPE_CHECKING:
-    from trio_recipes.runtime.ports import AgentRequest
+    from trio_recipes.runtime.ports import AgentReply, AgentRequest
 
 INTERPRETER: Final = ("AMPLIFIER_PYTHON", "TRIO_RECIPES_PYTHON")
 """Variables that hold the running Python, as bash steps have them (recipe-language.md section 2)."""
@@ -31,17 +33,22 @@ class CommandBackend:
 
     The program reads the prompt, complete, until the end of its standard input. What it prints is the answer, without
     one line end at its end; what it prints on stderr is recorded. ``TRIO_RECIPES_AGENT`` holds the agent's name,
-    ``TRIO_RECIPES_MODEL`` the model that the step wants, if it wants one. Its processes are stopped as those of a bash
-    step are; what it leaves running ends with it.
+    ``TRIO_RECIPES_MODEL`` the model that is wanted and ``TRIO_RECIPES_SYSTEM`` the agent's system prompt, where there
+    are such. Its processes are stopped as those of a bash step are; what it leaves running ends with it.
 
     Args:
         argv: the program and its arguments; no shell is involved.
         kill_grace: seconds between SIGTERM and SIGKILL when it is stopped.
+        prompt: ``stdin``; or ``argument``: the last one, which other users of the machine can read, and which must fit
+            the kernel's limit of 128 KiB.
+        output: ``text``; or ``json-lines`` (:class:`~trio_recipes.agents.backends.printed.JsonLines`).
         trees: starts the processes; ``Agents.attached`` sets it.
     """
 
     argv: tuple[str, ...]
     kill_grace: float = 2.0
+    prompt: Literal["stdin", "argument"] = "stdin"
+    output: Literal["text", "json-lines"] = "text"
     trees: ProcessTrees | None = field(default=None, eq=False, repr=False)
 
     def attached(self, trees: ProcessTrees) -> CommandBackend:
@@ -52,11 +59,11 @@ class CommandBackend:
         """Run the program; when cancelled, stop all of its processes first.
 
         Raises:
-            BackendError: it can't be run, or ended with a code other than 0.
+            BackendError: it can't be run, ended with a code other than 0, or printed no answer.
         """
         if self.trees is None:
             raise InternalError("a command backend was asked before it was attached to a runtime's process trees")
-        answer = Answer(call)
+        answer = Answer(call, JsonLines() if self.output == "json-lines" else PlainText())
         stopper = Stopper()
         forget = call.forcible.register(stopper.force)
         try:
@@ -74,18 +81,20 @@ class CommandBackend:
             forget()
         if ended.code != 0:
             raise self._failure(ended, answer)
-        return AgentReply(text=answer.text(), model=request.model)
+        return answer.reply(request.model)
 
     def _command(self, request: AgentRequest) -> Command:
-        own = {"TRIO_RECIPES_AGENT": request.agent, **({"TRIO_RECIPES_MODEL": request.model} if request.model else {})}
+        told = {"AGENT": request.agent, "MODEL": request.model, "SYSTEM": request.agent_config.get("system")}
+        own = {f"TRIO_RECIPES_{name}": text for name, text in told.items() if isinstance(text, str) and text}
+        as_argument = self.prompt == "argument"
         return Command(
-            argv=self.argv,
+            argv=(*self.argv, request.prompt) if as_argument else self.argv,
             cwd=request.project or os.curdir,
             env={**os.environ, **dict.fromkeys(INTERPRETER, sys.executable), **own},
             session_id=request.session_id,
             key=request.key,
             attempt=request.attempt,
-            stdin=request.prompt.encode("utf-8", "replace"),
+            stdin=b"" if as_argument else request.prompt.encode("utf-8", "replace"),
             kill_grace=self.kill_grace,
             background="kill",
         )
@@ -102,11 +111,11 @@ class Answer:
 
     Args:
         call: the conversation.
+        reader: makes an answer of what is printed.
     """
 
     call: AgentCall
-    _pieces: list[str] = field(factory=list, init=False)
-    _held: str = field(default="", init=False)  # a line end, which is none of the answer if it stays the last
+    reader: Reader = field(factory=PlainText)
     _tail: Tail = field(factory=Tail, init=False)
     _decoder: codecs.IncrementalDecoder = field(
         factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"), init=False
@@ -117,13 +126,19 @@ class Answer:
         if channel == "stderr" or background:
             self.call.output(channel, data, background=background)
             self._tail.add(data)
-        else:
-            self._stream(self._decoder.decode(data))
+            return
+        if self.reader.keeps_raw:
+            self.call.output(channel, data)
+        self._stream(self._decoder.decode(data))
 
-    def text(self) -> str:
-        """The whole answer, once the program has ended."""
-        self._stream(self._decoder.decode(b"", final=True))
-        return "".join(self._pieces)
+    def reply(self, model: str | None) -> AgentReply:
+        """The whole answer, once the program has ended.
+
+        Raises:
+            BackendError: it is none.
+        """
+        self._stream(self._decoder.decode(b"", final=True), last=True)
+        return self.reader.reply(model)
 
     @property
     def complaint(self) -> str:
@@ -137,14 +152,11 @@ class Answer:
     def tell_survivors(self, report: StopReport) -> None:
         """Record what can't be stopped."""
         for survivor in report.survivors:
-            self.call.resisted(f"process {survivor.pid}: {survivor.reason}")
+            self.call.resisted(f"process {survivor.pid}: {survivor.reason}", pid=survivor.pid)
 
-    def _stream(self, text: str) -> None:
-        text = self._held + text
-        self._held = "\n" if text.endswith("\n") else ""
-        piece = text.removesuffix("\n")
+    def _stream(self, text: str, *, last: bool = False) -> None:
+        piece = self.reader.feed(text, last=last)
         if piece:
-            self._pieces.append(piece)
             self.call.stream(piece)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import frozen
 
+from trio_recipes.classes import frozen
 from trio_recipes.runtime.ports import AgentReply
 
 if TYPE_CHECKING:
@@ -20,4 +20,4 @@ class EchoBackend:
     async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
         """Return the prompt, mode and JSON instruction included."""
         await trio.lowlevel.checkpoint()
-        return AgentReply(text=request.prompt, model="echo")
+        return AgentReply(text=request.prompt, model="echo", cost_usd=0.0)
