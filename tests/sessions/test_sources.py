@@ -193,4 +193,4 @@ def test_a_policy_that_can_not_be() -> None:
     with pytest.raises(ValueError, match="did you mean 'bash'"):
         Policy(kinds={"bsh"})
     with pytest.raises(ValueError, match="not 'some'"):
-        Policy(functions="some")  # type: ignore[arg-type]
+        Policy(functions="some")

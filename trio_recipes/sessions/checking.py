@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
-from trio_recipes.agents.registry import Agents, unanswered
+from trio_recipes.agents.registry import Agents
+from trio_recipes.agents.resolver import Resolver
+from trio_recipes.classes import frozen
 from trio_recipes.errors import ConfigurationError, InvalidRecipeError
 from trio_recipes.sessions.policy import Policy
-from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_names, function_names
+from trio_recipes.sessions.recipes import FrozenRecipes, Prepared, agent_steps, function_names
 from trio_recipes.sessions.secrets import require
 from trio_recipes.steps import named
 
@@ -25,11 +25,13 @@ class Supplies:
 
     Args:
         agents: who answers agent steps.
+        resolver: chooses among them.
         functions: callables by name.
         policy: what recipes may do.
     """
 
     agents: Agents
+    resolver: Resolver
     functions: Mapping[str, Callable[..., Any]]
     policy: Policy
 
@@ -40,9 +42,9 @@ class Supplies:
             ConfigurationError: naming everything that is missing.
         """
         steps = list(prepared.steps())
-        missing = self.agents.missing(agent_names(steps))
-        if missing:
-            raise ConfigurationError(unanswered(missing))
+        unanswered = self.resolver.problems(agent_steps(steps), self.agents)
+        if unanswered:
+            raise ConfigurationError("\n".join(unanswered))
         problems = [named.check(self.functions, name, self.policy.imports_functions) for name in function_names(steps)]
         found = [problem for problem in problems if problem]
         if found:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve
+from attrs import evolve
 
+from trio_recipes.classes import define
 from trio_recipes.events import CancelRequested, Event, RunEnded, SessionStatus
 from trio_recipes.progress.gates import denial
 from trio_recipes.progress.tables import APPLIED, NO_SUCH_SCOPE, TOO_LATE

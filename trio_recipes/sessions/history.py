@@ -8,8 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from trio_recipes.classes import frozen
 from trio_recipes.errors import InternalError
 from trio_recipes.progress.asks import Enter
 from trio_recipes.progress.fold import Progress, fold

@@ -9,7 +9,12 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from trio_recipes.progress.vault import Vault
 
-LOGGERS: Final = ("trio_recipes.processes", "trio_recipes.steps", "trio_recipes.store.journal")
+LOGGERS: Final = (
+    "trio_recipes.integrations",
+    "trio_recipes.processes",
+    "trio_recipes.steps",
+    "trio_recipes.store.journal",
+)
 """Every logger of the package: a filter of a logger is not asked about what those below it log."""
 
 _vaults: WeakSet[Vault] = WeakSet()

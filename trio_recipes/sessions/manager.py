@@ -117,9 +117,7 @@ class SessionManager:
             and standing.status in FINISHED
             and standing.last_at < limit
         ]
-        for session_id in old:
-            self._store.delete(session_id)
-        return len(old)
+        return sum(self._store.delete(session_id) for session_id in old)
 
     # --- cancelling ----------------------------------------------------------------------------------------------
 

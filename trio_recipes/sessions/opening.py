@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import frozen
 
+from trio_recipes.agents.http.connections import Connections
 from trio_recipes.agents.load import configured_agents
+from trio_recipes.agents.prices import Prices, load_prices
+from trio_recipes.agents.prices import Source as PriceSource
+from trio_recipes.agents.resolver import Resolver, StandardResolver
+from trio_recipes.classes import frozen
 from trio_recipes.processes.trees import ProcessTrees
 from trio_recipes.runtime.scope import concurrent
 from trio_recipes.sessions.policy import Policy
+from trio_recipes.sessions.recordings import recorded_answers
 from trio_recipes.sessions.runtime import Runtime
 from trio_recipes.sessions.sources import Bundles, Sources, project_bundles
+from trio_recipes.steps.apart import STOP_TIMEOUT, Apart
 from trio_recipes.store.base import open_store
 from trio_recipes.store.journal import Journal
 from trio_recipes.store.owner import RunnerLock
@@ -34,6 +40,7 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
     *,
     store: SqliteStore | str | os.PathLike[str] | None = None,
     agents: Any = None,
+    resolver: Resolver | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
     policy: Policy | None = None,
     bundles: Bundles = None,
@@ -41,15 +48,19 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
     durability: str = "power",
     observe: Callable[[str, Stamped], None] | None = None,
     wait_approval: bool = False,
+    stop_timeout: float = STOP_TIMEOUT,
+    prices: PriceSource = None,
 ) -> AsyncGenerator[Runtime]:
     """Open a runtime, for ``async with``.
 
-    Leaving normally waits for its sessions; leaving by an exception cancels them immediately.
+    Leaving normally waits for its sessions; leaving by an exception cancels them immediately. Sessions end although a
+    function or backend resists being stopped; leaving this block then waits for it, as trio has it.
 
     Args:
         store: an address or a store; the user's own by default.
         agents: who answers agent steps: a backend, a mapping of names or globs to backends, an agents file, or
             ``"echo"``; without one, what the project's ``trio-recipes.toml`` and the user's configuration say.
+        resolver: chooses who answers each agent step among ``agents``; by default, by the rules of the language.
         functions: callables that ``function`` steps may name.
         policy: what recipes may do; by default all but ``package.module:callable`` functions.
         bundles: where ``@bundle:path`` leads to: folders by name, or a function that is given the whole of it; by
@@ -57,16 +68,22 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
         project: the project's folder; the current one by default.
         durability: ``power``: an fsync per commit; ``process``: survives any crash of the program only.
         wait_approval: stay up at approval gates and go on by itself, rather than pause.
+        stop_timeout: seconds to wait for a function or backend that does not end when it is stopped; then its step
+            ends without it, and it is reported as ``still_running``.
+        prices: what models charge: a file, or a mapping as it stands in one (see ``agents.prices``); by default the
+            user's own file.
         observe: called in the loop for each event once it is durable, with the session's id.
 
     Raises:
         StoreUnusableError: if the store can't be used.
         ConfigurationError: if the agents can't be loaded.
     """
-    base = await trio.to_thread.run_sync(partial(_lay_out, store, agents, project, durability))
+    base = await trio.to_thread.run_sync(partial(_lay_out, store, agents, project, durability, prices))
     hosts: BaseException | None = None
     try:
         async with (
+            Connections() as connections,
+            concurrent() as guests,
             Journal() as journal,
             ProcessTrees(base.lock.runner_id, lock_fd=base.lock.fd) as trees,
             concurrent() as nursery,
@@ -74,9 +91,12 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
             runtime = Runtime(
                 store=base.store,
                 project=base.project,
-                agents=base.agents.attached(trees),
+                agents=base.agents.attached(trees).connected(connections),
+                resolver=StandardResolver() if resolver is None else resolver,
                 functions=functions or {},
                 sources=Sources(policy or Policy(), project_bundles(base.project) if bundles is None else bundles),
+                apart=Apart(guests, stop_timeout),
+                prices=base.prices,
                 journal=journal,
                 trees=trees,
                 lock=base.lock,
@@ -104,6 +124,7 @@ class _Base:
     store: SqliteStore
     project: str
     agents: Agents
+    prices: Prices
     lock: RunnerLock
 
 
@@ -112,14 +133,16 @@ def _lay_out(
     agents: Any,
     project: str | os.PathLike[str] | None,
     durability: str,
+    prices: PriceSource,
 ) -> _Base:
     folder = str(Path(project or Path.cwd()).resolve())
     if store is None or isinstance(store, (str, os.PathLike)):
         store = open_store(None if store is None else os.fspath(store), durability=durability)
-    known = configured_agents(agents, folder)
+    known = configured_agents(agents, folder).recalled(partial(recorded_answers, store))
+    charged = load_prices(prices)
     lock = RunnerLock(store.layout)
     lock.acquire()
-    return _Base(store, folder, known, lock)
+    return _Base(store, folder, known, charged, lock)
 
 
 async def run_recipe(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from attrs import Attribute, field, frozen
+from attrs import field
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import Problem
 from trio_recipes.language.wording import did_you_mean, listed
 
@@ -33,6 +36,14 @@ def _roots(given: Collection[str | Path] | None) -> tuple[Path, ...] | None:
     return tuple(Path(root).resolve() for root in ((given,) if isinstance(given, (str, Path)) else given))
 
 
+def _functions(given: str) -> Functions:
+    match given:
+        case "registered" | "any":
+            return given
+        case _:
+            raise ValueError(f"functions is 'registered' or 'any', not {given!r}")
+
+
 def _environment(given: bool | Collection[str]) -> bool | frozenset[str]:
     return given if isinstance(given, bool) else frozenset((given,) if isinstance(given, str) else given)
 
@@ -53,14 +64,9 @@ class Policy:
     """
 
     kinds: frozenset[str] = field(default=frozenset(KINDS), converter=_kinds)
-    functions: Functions = field(default="registered", kw_only=True)
+    functions: Functions = field(default="registered", converter=_functions, kw_only=True)
     recipe_roots: tuple[Path, ...] | None = field(default=None, converter=_roots, kw_only=True)
     inherit_env: bool | frozenset[str] = field(default=True, converter=_environment, kw_only=True)
-
-    @functions.validator
-    def _check_functions(self, _: Attribute[Functions], given: str) -> None:
-        if given not in {"registered", "any"}:
-            raise ValueError(f"functions is 'registered' or 'any', not {given!r}")
 
     @property
     def imports_functions(self) -> bool:
@@ -76,10 +82,32 @@ class Policy:
 
     def outside(self, file: str) -> Problem | None:
         """Why a recipe's file may not be read, if so."""
-        if self.recipe_roots is None or any(Path(file).resolve().is_relative_to(root) for root in self.recipe_roots):
+        return self._outside(file, Path(file).resolve())
+
+    def unfit(self, file: str, descriptor: int) -> Problem | None:
+        """Why an open file may not be used, if so: no plain file, or put into the place of one that was allowed.
+
+        Args:
+            file: as it was named.
+            descriptor: of what was found there.
+        """
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return Problem("is no plain file", file)
+        return self._outside(file, _path_of(descriptor) or Path(file).resolve())
+
+    def _outside(self, file: str, place: Path) -> Problem | None:
+        if self.recipe_roots is None or any(place.is_relative_to(root) for root in self.recipe_roots):
             return None
         roots = listed(str(root) for root in self.recipe_roots)
         return Problem(f"is outside the folders that recipes may come from ({roots})", file)
+
+
+def _path_of(descriptor: int) -> Path | None:
+    """Where an open file is; None where the system doesn't tell."""
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    except OSError:
+        return None
 
 
 OPEN: Final = Policy(functions="any")

@@ -6,13 +6,15 @@ durably, before its first step, and means that text in this session from then on
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
-from attrs import Factory, define, evolve, field, frozen
+from attrs import Factory, evolve, field
 
-from trio_recipes.errors import InvalidRecipeError, Problem
+from trio_recipes.classes import define, frozen
+from trio_recipes.errors import InvalidRecipeError, Problem, StoreUnusableError
 from trio_recipes.events import RecipeFrozen
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.load import parse_recipe
@@ -84,6 +86,18 @@ def prepare(source: Recipe | str | Path, given: Iterable[str], project: str, sou
     return Prepared(evolve(recipe, warnings=(*recipe.warnings, *gathering.problems)), gathering.found)
 
 
+def gather(source: str | Path, project: str, sources: Sources) -> tuple[Prepared, list[Problem]]:
+    """Load a recipe and what it names, as :func:`prepare` does, for looking at; with what is wrong with them.
+
+    Raises:
+        InvalidRecipeError: the recipe itself can't be read.
+    """
+    recipe = sources.load(str(source))
+    gathering = _Gathering(project, sources)
+    gathering.follow(recipe)
+    return Prepared(recipe, gathering.found), gathering.problems
+
+
 @define(eq=False)
 class _Gathering:
     """Sub-recipes found so far, and what is wrong with any of them."""
@@ -127,9 +141,9 @@ def _at(problem: Problem, parent: Recipe, step: RecipeStep) -> Problem:
     return Problem(problem.message, parent.file, step.line, field=f"{step.where}.recipe" if step.where else "recipe")
 
 
-def agent_names(steps: Iterable[Step]) -> set[str]:
-    """The agents that steps ask."""
-    return {step.agent for step in steps if isinstance(step, AgentStep)}
+def agent_steps(steps: Iterable[Step]) -> list[AgentStep]:
+    """The steps that ask an agent."""
+    return [step for step in steps if isinstance(step, AgentStep)]
 
 
 def function_names(steps: Iterable[Step]) -> set[str]:
@@ -166,8 +180,15 @@ class FrozenRecipes:
         return self.parse(key) if key in self.frozen else None
 
     def parse(self, key: str) -> Recipe:
-        """The recipe that is frozen under ``key``."""
+        """The recipe that is frozen under ``key``.
+
+        Raises:
+            StoreUnusableError: if it is not the one that was frozen: the session's file is damaged.
+        """
         event = self.frozen[key]
+        if hashlib.sha256(event.data).hexdigest() != event.digest:
+            what = f"the frozen recipe {key!r}" if key else "the session's recipe"
+            raise StoreUnusableError(f"{what} is not what was stored: the session's file is damaged")
         recipe = self._parsed[key] = parse_recipe(event.data.decode(), event.file)
         return recipe
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import field
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import (
     ApprovalGatePausedError,
     CancellationRequestedError,
@@ -20,7 +21,7 @@ from trio_recipes.progress.decisions import label
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_recipes.events import Cancellation
+    from trio_recipes.events import Cancellation, Holdout
     from trio_recipes.failure import Failure
     from trio_recipes.progress.fold import GateRecord
     from trio_recipes.values import Value
@@ -38,7 +39,7 @@ class SessionResult:
         failure: why it failed.
         cancellation: who asked it to stop, how and why.
         current_step: the path where it stopped.
-        still_running: what resisted the stop, by name.
+        still_running: what resisted the stop.
         gates: those it waits at, when paused; if they have all been decided meanwhile, the one where it paused.
         error: the store's error, if the run could not be recorded to its end.
         mask: hides the run's secrets, which ``context`` and ``final_output`` may hold: for showing them to people.
@@ -51,7 +52,7 @@ class SessionResult:
     failure: Failure | None = None
     cancellation: Cancellation | None = None
     current_step: str | None = None
-    still_running: tuple[str, ...] = ()
+    still_running: tuple[Holdout, ...] = ()
     gates: tuple[GateRecord, ...] = ()
     error: StoreError | None = None
     mask: Mask = field(default=Mask(), repr=False)

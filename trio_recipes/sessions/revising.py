@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import UnknownScopeError
 from trio_recipes.events import ContextChanged, Event, RecipeReplaced, RecordsVoided, SessionCreated, Stamped
 from trio_recipes.language.model import Recipe

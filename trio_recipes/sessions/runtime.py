@@ -7,40 +7,30 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from trio_recipes.agents.prices import Prices
 from trio_recipes.agents.registry import Agents
+from trio_recipes.agents.resolver import Resolver
+from trio_recipes.classes import define
 from trio_recipes.events import Cancellation, Level, Source
-from trio_recipes.language.model import Recipe
+from trio_recipes.language.model import Limits, Recipe
 from trio_recipes.processes.sweep import kill_marked
 from trio_recipes.processes.trees import ProcessTrees
-from trio_recipes.progress.frame import SessionFacts, root_frame
 from trio_recipes.progress.masked import shown
-from trio_recipes.progress.replay import Replay
-from trio_recipes.progress.times import iso
 from trio_recipes.progress.vault import Vault
-from trio_recipes.runtime.context import RunContext
-from trio_recipes.runtime.drive import Driver
-from trio_recipes.runtime.engine import Engine
-from trio_recipes.runtime.gates import Gatekeeper
-from trio_recipes.runtime.limits import Pacer
-from trio_recipes.runtime.scope import ScopeTree
+from trio_recipes.sessions.assembly import Equipment, Terms
 from trio_recipes.sessions.checking import Supplies
 from trio_recipes.sessions.creation import created_event
-from trio_recipes.sessions.recipes import FrozenRecipes, prepare
-from trio_recipes.sessions.requesting import lapse, request, settle
-from trio_recipes.sessions.revising import Source as RecipeSource
-from trio_recipes.sessions.revising import branch_off, plan_resume, revision_of
-from trio_recipes.sessions.secrets import MaskedLog, restored
+from trio_recipes.sessions.recipes import prepare
+from trio_recipes.sessions.requesting import request, settle
+from trio_recipes.sessions.secrets import MaskedLog
 from trio_recipes.sessions.session import Session
 from trio_recipes.sessions.sources import Sources
-from trio_recipes.steps.agent import AgentRunner
-from trio_recipes.steps.bash import BashRunner
-from trio_recipes.steps.function import FunctionRunner
+from trio_recipes.steps.apart import Apart
 from trio_recipes.store.codec import cancellation_to_json
 from trio_recipes.store.journal import Journal, SessionLog
 from trio_recipes.store.owner import RunnerLock
@@ -53,10 +43,9 @@ if TYPE_CHECKING:
     from trio_recipes.events import Stamped
     from trio_recipes.progress.plan import Plan
     from trio_recipes.progress.standing import Standing
-    from trio_recipes.runtime.ports import LeafRunner
     from trio_recipes.sessions.result import SessionResult
+    from trio_recipes.sessions.revising import Source as RecipeSource
     from trio_recipes.store.sqlite import SqliteStore
-    from trio_recipes.values import Variables
 
 
 @define(eq=False)
@@ -67,8 +56,11 @@ class Runtime:
         store: where sessions live.
         project: the project's folder: where commands run, unless they say otherwise.
         agents: who answers agent steps.
+        resolver: chooses among them.
         functions: callables by name.
         sources: where recipes may come from, and what they may do.
+        apart: runs functions and backends, which may resist a stop.
+        prices: what models charge.
         stays_at_gates: whether sessions wait at approval gates rather than pause there.
         sessions: those of this runtime, by id.
     """
@@ -76,8 +68,11 @@ class Runtime:
     store: SqliteStore
     project: str
     agents: Agents
+    resolver: Resolver
     functions: Mapping[str, Callable[..., Any]]
     sources: Sources
+    apart: Apart
+    prices: Prices
     _journal: Journal = field(alias="journal")
     _trees: ProcessTrees = field(alias="trees")
     _lock: RunnerLock = field(alias="lock")
@@ -93,7 +88,7 @@ class Runtime:
         context: Mapping[str, Any] | None = None,
         *,
         parent_session_id: str | None = None,
-        deadline: float | None = None,
+        limits: Limits | None = None,
     ) -> Session:
         """Check a recipe, make a session durable, and begin to run it.
 
@@ -101,7 +96,7 @@ class Runtime:
             recipe: a file, or a recipe that was loaded before.
             context: variables over the recipe's own.
             parent_session_id: links sessions that were started separately.
-            deadline: seconds it may run, instead of the recipe's ``limits.deadline``.
+            limits: what it may take, instead of what the recipe says; a field that is None leaves that as it is.
 
         Raises:
             InvalidRecipeError: with every problem of the recipe and those it names; nothing was created.
@@ -120,7 +115,7 @@ class Runtime:
         await trio.lowlevel.checkpoint_if_cancelled()  # the last moment at which nothing has been made
         opening = await self._journal.call(lambda: create(file, created, prepared.frozen(), self._lock))
         assert opening is not None
-        return self._launch(opening, deadline=deadline, secrets=given)
+        return self._launch(opening, Terms(limits or Limits(), given))
 
     async def resume(
         self,
@@ -128,7 +123,7 @@ class Runtime:
         *,
         recipe: RecipeSource | None = None,
         context: Mapping[str, Any] | None = None,
-        deadline: float | None = None,
+        limits: Limits | None = None,
         secrets: Mapping[str, Any] | None = None,
     ) -> Session:
         """Run a session again, from where it stopped: only what had not finished runs.
@@ -138,7 +133,8 @@ class Runtime:
             recipe: goes on with this one: what is different in it, and what follows from that, runs again.
             context: variables over those that the session has; steps that refer to one that changes, and what follows
                 from them, run again.
-            deadline: seconds that this run may take, instead of what is left of the recipe's ``limits.deadline``.
+            limits: what it may take: ``deadline`` counts from now, the others over all runs; a field that is None
+                leaves what the recipe says, and what is left of its deadline.
             secrets: the values of the recipe's secrets, which no record holds; else they come from the environment.
 
         Raises:
@@ -155,13 +151,15 @@ class Runtime:
         file = self.store.file(name)
         revision = None
         if recipe is not None or context:
+            from trio_recipes.sessions.revising import revision_of  # noqa: PLC0415  not for a first run
+
             revision = await trio.to_thread.run_sync(revision_of, file, self.sources, recipe, context)
             given |= revision.secrets
         await trio.lowlevel.checkpoint_if_cancelled()
         revise = revision.events if revision else None
         check = partial(self._supplies.check_known, given)
         opening = await self._journal.call(lambda: begin(file, self._lock, check, revise=revise))
-        return await self._take_over(opening, deadline=deadline, secrets=given)
+        return await self._take_over(opening, Terms(limits or Limits(), given))
 
     async def resume_from(
         self,
@@ -170,7 +168,7 @@ class Runtime:
         *,
         recipe: RecipeSource | None = None,
         context: Mapping[str, Any] | None = None,
-        deadline: float | None = None,
+        limits: Limits | None = None,
     ) -> Session:
         """Run ``path`` and everything after it again, in a new session that is linked to the old one.
 
@@ -182,7 +180,7 @@ class Runtime:
             path: a scope of the session.
             recipe: as for :meth:`resume`.
             context: as for :meth:`resume`.
-            deadline: seconds it may run, instead of the recipe's ``limits.deadline``.
+            limits: what it may take, instead of what the recipe says; a field that is None leaves that as it is.
 
         Raises:
             UnknownScopeError: if the session can have no such scope, or has finished without coming to it.
@@ -190,6 +188,8 @@ class Runtime:
         """
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
         file = self.store.file(name)
+        from trio_recipes.sessions.revising import branch_off  # noqa: PLC0415  not for a first run
+
         branch = await trio.to_thread.run_sync(branch_off, file, self.sources, path, recipe, context)
         self._supplies.check_known(branch.secrets, branch.progress)
         file = self.store.file(branch.created.session_id)
@@ -198,7 +198,7 @@ class Runtime:
             lambda: create(file, branch.created, branch.recipes, self._lock, branch.carried)
         )
         assert opening is not None
-        return self._launch(opening, deadline=deadline, secrets=branch.secrets)
+        return self._launch(opening, Terms(limits or Limits(), branch.secrets))
 
     async def plan(
         self,
@@ -214,6 +214,8 @@ class Runtime:
             RecipesError: what these would raise before anything runs, but for what is not configured.
         """
         name = await trio.to_thread.run_sync(self.store.resolve, session_id)
+        from trio_recipes.sessions.revising import plan_resume  # noqa: PLC0415  not for a first run
+
         return await trio.to_thread.run_sync(plan_resume, self.store.file(name), self.sources, recipe, context, path)
 
     async def finish(self, session_id: str) -> Session:
@@ -223,12 +225,12 @@ class Runtime:
         """
         file = self.store.file(session_id)
         opening = await self._journal.call(lambda: begin(file, self._lock, lambda _: None, finishing=True))
-        return await self._take_over(opening, finishing=True)
+        return await self._take_over(opening, Terms(finishing=True))
 
-    async def _take_over(self, opening: Opening, **options: Any) -> Session:
+    async def _take_over(self, opening: Opening, terms: Terms) -> Session:
         if opening.died is not None:
             await kill_marked(opening.died)
-        return self._launch(opening, **options)
+        return self._launch(opening, terms)
 
     def get(self, session_id: str) -> Session:
         """A session of this runtime.
@@ -303,21 +305,14 @@ class Runtime:
 
     @property
     def _supplies(self) -> Supplies:
-        return Supplies(self.agents, self.functions, self.sources.policy)
+        return Supplies(self.agents, self.resolver, self.functions, self.sources.policy)
 
     # --- running -------------------------------------------------------------------------------------------------
 
-    def _launch(
-        self,
-        opening: Opening,
-        *,
-        finishing: bool = False,
-        deadline: float | None = None,
-        secrets: Variables = MappingProxyType({}),
-    ) -> Session:
+    def _launch(self, opening: Opening, terms: Terms) -> Session:
         log = SessionLog(self._journal, opening.file, opening.claim, opening.run, opening.last_seq, opening.connection)
         masked = MaskedLog(log, Vault(os.environ.get))
-        engine = self._engine(opening, log, masked, finishing, deadline, secrets)
+        engine = self._equipment.engine(opening, log, masked, terms)
         session = Session(opening.file.session_id, engine, log, self._journal, self._trees, masked)
         if self._observe is not None:
             log.on_commit.append(partial(_tell, self._observe, session.id))
@@ -325,55 +320,19 @@ class Runtime:
         self._nursery.start_soon(session.run, opening.early)
         return session
 
-    def _engine(
-        self,
-        opening: Opening,
-        log: SessionLog,
-        masked: MaskedLog,
-        finishing: bool,
-        deadline: float | None,
-        secrets: Variables,
-    ) -> Engine:
-        progress = opening.progress
-        created = progress.created
-        assert created is not None
-        recipes = FrozenRecipes(created.project_path, progress.recipes, log, self.sources)
-        facts = SessionFacts(created.session_id, iso(progress.created_at), created.project_path, masked.vault)
-        recipe = recipes.root()
-        frame = root_frame(recipe, restored(recipe, created.context, secrets), facts)
-        rules = recipe.rate_limiting
-        if deadline is None and recipe.limits.deadline is not None:
-            deadline = recipe.limits.deadline - progress.ran / 1_000_000
-        run = RunContext(
-            session_id=created.session_id,
-            project=created.project_path,
-            tree=ScopeTree(),
-            log=masked,
-            progress=progress,
-            replay=Replay(progress, recipes.known),
-            recipes=recipes,
-            leaves=self._leaves(),
-            gates=self._gatekeeper(opening, log, finishing),
-            finishing=finishing,
-            cleans_up=created.cleans_up,
-            pacer=Pacer.of(rules) if rules else None,
+    @property
+    def _equipment(self) -> Equipment:
+        return Equipment(
+            agents=self.agents,
+            resolver=self.resolver,
+            functions=self.functions,
+            sources=self.sources,
+            apart=self.apart,
+            prices=self.prices,
+            journal=self._journal,
+            trees=self._trees,
+            stays_at_gates=self.stays_at_gates,
         )
-        return Engine(Driver(run), frame, None if finishing else deadline)
-
-    def _gatekeeper(self, opening: Opening, log: SessionLog, finishing: bool) -> Gatekeeper:
-        async def decide_defaults() -> None:
-            await self._journal.call(partial(lapse, opening.file))
-            log.poke()
-
-        return Gatekeeper(opening.progress, log, self.stays_at_gates, not finishing, decide_defaults)
-
-    def _leaves(self) -> dict[str, LeafRunner]:
-        policy = self.sources.policy
-        return {
-            "bash": BashRunner(self._trees, inherit_env=policy.inherit_env),
-            "function": FunctionRunner(self.functions, policy.imports_functions),
-            "agent": AgentRunner(self.agents.resolve),
-        }
 
 
 def _tell(observe: Callable[[str, Stamped], None], session_id: str, events: list[Stamped]) -> None:

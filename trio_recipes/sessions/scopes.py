@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
+from trio_recipes.classes import frozen
 from trio_recipes.errors import UnknownScopeError
 from trio_recipes.language.model import BlockStep, RecipeStep, Stage, While
 from trio_recipes.language.wording import did_you_mean, listed

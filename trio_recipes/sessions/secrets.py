@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
+from trio_recipes.classes import define
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.events import AttemptFailed, Output, ScopeFinished
 from trio_recipes.language.model import RecipeStep

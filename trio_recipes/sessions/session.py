@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.errors import StoreError
 from trio_recipes.events import (
     Cancellation,
+    Holdout,
     Level,
     RequestAnswered,
     RunEnded,
@@ -26,6 +28,7 @@ from trio_recipes.progress.frame import ENGINE_KEYS
 from trio_recipes.progress.masked import masked, shown
 from trio_recipes.progress.tables import APPLIED, TOO_LATE, Effect, judge
 from trio_recipes.runtime.scope import concurrent
+from trio_recipes.sessions import describing
 from trio_recipes.sessions.ending import Conclusion
 from trio_recipes.sessions.requesting import request, start
 from trio_recipes.sessions.result import SessionResult
@@ -142,6 +145,8 @@ class Session:
             raise ValueError(f"{at!r} is no path; paths look like audit/scan[3]/report")
         if at and self.engine.has_ended(at):
             return CancelReply(False, Level.NONE, f"too late: {at} has ended")
+        if request_id and request_id in self._taken:  # sent again: it does not escalate
+            return CancelReply(True, self.engine.level_at(at), _MESSAGES[Effect.JOIN])
         asked = Level.IMMEDIATE if immediate else Level.GRACEFUL
         if self.status is SessionStatus.PAUSED:
             return self._cancel_paused(self._cancellation(asked, reason, source, requester, request_id, at, grace))
@@ -182,6 +187,7 @@ class Session:
         return CancelReply(True, cancellation.level, "the paused session is being cancelled", durable)
 
     def _deliver(self, cancellation: Cancellation, *, escalates: bool, forced: bool) -> int:
+        self._taken.add(cancellation.request_id)
         if not cancellation.at:
             self.status = SessionStatus.CANCELLING
         return self.engine.deliver(cancellation, escalates=escalates, forced=forced)
@@ -229,7 +235,7 @@ class Session:
         """How the run ended, or None while it runs."""
         return self._result
 
-    async def events(self, after: int = 0) -> AsyncIterator[Stamped]:
+    async def events(self, after: int = 0) -> AsyncGenerator[Stamped]:
         """Replay this session's events from ``seq`` ``after`` + 1, then follow until the run has ended.
 
         Reads what is durable from the store, so a slow consumer never slows the run. Secrets are masked.
@@ -262,15 +268,19 @@ class Session:
         self.log.on_failure.append(self._store_failed)
         self.log.on_requests.append(self.take_requests)
         self.take_requests(early)
+        layout = self.log.file.layout
+        describe = partial(describing.write_down, self.engine.driver.run.tree, layout, self.id)
         try:
             async with concurrent() as helpers:
-                helpers.start_soon(listen, self.log.file.layout.wake(self.id), self.log.poke)
+                helpers.start_soon(listen, layout.wake(self.id), self.log.poke, describe)
                 self.journal.watch(self.log)
                 await self._run_engine()
                 helpers.cancel_scope.cancel(reason="the session has ended")
         finally:
+            describing.forget(layout, self.id)
             self.journal.forget(self.log)
             self._finish(self._result or self._as_result(RunEnded(status=SessionStatus.INTERRUPTED), None))
+            self.engine.driver.run.collector.release()
 
     async def _run_engine(self) -> None:
         error: StoreError | None = None
@@ -302,11 +312,12 @@ class Session:
             submit(self.log.file, body, escalates=False)
         start(self.log.file)
 
-    async def _leave_nothing(self) -> tuple[str, ...]:
+    async def _leave_nothing(self) -> tuple[Holdout, ...]:
         """Stop what steps left running in the background; returns what resisted."""
         forced = self.engine.driver.run.tree.forcible.forced
         left = await self.trees.stop_background(self.id, grace=0.0 if forced else None)
-        return tuple(str(survivor) for report in left for survivor in report.survivors)
+        survivors = [survivor for report in left for survivor in report.survivors]
+        return tuple(Holdout("", f"process {each.pid}: {each.reason}", pid=each.pid) for each in survivors)
 
     def _store_failed(self, _error: StoreError) -> None:
         """A commit failed: stop at once, claiming nothing after the last good one."""

@@ -8,15 +8,19 @@ counts signals as they are received, so one press is never noticed twice.
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.events import Source
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from trio_recipes.sessions.session import Session
 
@@ -25,6 +29,9 @@ GRACE_SECONDS = 10.0
 
 GIVE_UP_SECONDS = 2.0
 """How long a forced stop may take."""
+
+DEAF_SECONDS = 0.5
+"""How long the loop may take to notice a signal before it counts as one that hangs."""
 
 _NAMES = {signal.SIGINT: "Ctrl+C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
@@ -43,6 +50,7 @@ class Ladder:
         grace: seconds a step in hand may take after SIGTERM or SIGHUP.
         tell: is given a line for people at each step.
         received: the signals so far.
+        unheard: when signals arrived that the loop has not taken yet, on the monotonic clock.
         startup: is cancelled by a signal that comes before there is a session.
         given_up: set when even the forced stop has had its time.
     """
@@ -50,6 +58,7 @@ class Ladder:
     grace: float = GRACE_SECONDS
     tell: Callable[[str], None] = lambda _text: None
     received: list[signal.Signals] = field(factory=list)
+    unheard: list[float] = field(factory=list)
     startup: trio.CancelScope = field(factory=trio.CancelScope)
     given_up: trio.Event = field(factory=trio.Event)
     _session: Session | None = None
@@ -65,6 +74,7 @@ class Ladder:
     def take(self, received: signal.Signals) -> None:
         """Act on one signal, synchronously."""
         self.received.append(received)
+        self.unheard.clear()
         if len(self.received) > 3:
             self.given_up.set()
         if self._session is None:
@@ -94,6 +104,37 @@ class Ladder:
             return "finishing the steps in hand; Ctrl+C again to stop now"
         return f"{name}: finishing the steps in hand, for at most {grace:g} s"
 
+    def arrived(self, at: float) -> bool:
+        """Note that a signal has arrived; tell whether it is the third, and the loop hears none any more."""
+        self.unheard.append(at)
+        return len(self.received) + len(self.unheard) >= 3 and at - self.unheard[0] >= DEAF_SECONDS
+
     async def _give_up(self) -> None:
         await trio.sleep(GIVE_UP_SECONDS)
         self.given_up.set()
+
+
+@contextmanager
+def last_resort(ladder: Ladder, leave: Callable[[signal.Signals], NoReturn]) -> Generator[None]:
+    """End the process at the third signal if the loop does not turn: code that never awaits keeps it from all others.
+
+    Args:
+        ladder: hears signals as long as the loop turns.
+        leave: ends the process, given the signal that came last.
+    """
+    handlers = {number: signal.getsignal(number) for number in handled_signals()}
+
+    def handle(number: int, frame: Any) -> None:
+        if ladder.arrived(monotonic()):
+            leave(signal.Signals(number))
+        handler = handlers[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for number in handlers:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

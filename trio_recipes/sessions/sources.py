@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
+from trio_recipes.classes import frozen
 from trio_recipes.errors import ConfigurationError, InvalidRecipeError, Problem
 from trio_recipes.language.load import load_recipe
 from trio_recipes.language.wording import did_you_mean, listed
@@ -79,7 +79,7 @@ class Sources:
         outside = self.policy.outside(file)
         if outside is not None:
             raise InvalidRecipeError([outside])
-        return load_recipe(file)
+        return load_recipe(file, unfit=partial(self.policy.unfit, file))
 
     def load_allowed(self, key: str) -> Recipe:
         """As :meth:`load`, and refuse a recipe with steps that are not allowed."""
@@ -117,6 +117,8 @@ def _in_project(project: Path, key: str) -> Path:
 
 
 def _configured(file: Path) -> Mapping[str, Path]:
+    import tomllib  # noqa: PLC0415  only for recipes that name a bundle
+
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8")).get("bundles", {})
     except FileNotFoundError:

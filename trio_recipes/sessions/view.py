@@ -13,8 +13,9 @@ from trio_recipes.sessions.session import public_context
 from trio_recipes.store.codec import cancellation_from_json
 
 if TYPE_CHECKING:
-    from trio_recipes.events import Cancellation
+    from trio_recipes.events import AgentAnswered, Cancellation
     from trio_recipes.progress.fold import Record
+    from trio_recipes.progress.spending import Spending
     from trio_recipes.sessions.history import History
 
 LIVE = frozenset({SessionStatus.RUNNING, SessionStatus.CANCELLING, SessionStatus.QUEUED})
@@ -39,7 +40,8 @@ def session_view(history: History) -> dict[str, Any]:
         "cancellation": cancellation_view(history),
         "approvals": [approval_view(gate) for gate in progress.gates.values()],
         "failure": _plain(ended.failure) if ended and ended.failure else None,
-        "still_running": list(ended.still_running) if ended else [],
+        "usage": _usage(progress.spent),
+        "still_running": [_plain(held) for held in ended.still_running] if ended else [],
         "nodes": [node_view(record, history) for record in progress.records.values() if record.path],
         "context": context,
         "final_output": context.get("final_output", history.outcome.value),
@@ -88,6 +90,7 @@ def node_view(record: Record, history: History) -> dict[str, Any]:
         "handled": record.handled or None,
         "waits_for": record.waits_for or None,
         "failure": _plain(record.failure) if record.failure else None,
+        "answered": _answered(record.answered) if record.answered else None,
     }
     return view | {name: value for name, value in optional.items() if value is not None}
 
@@ -98,6 +101,15 @@ def status_of(record: Record, history: History) -> ScopeStatus:
         return record.status
     paused = record.status is ScopeStatus.WAITING and history.standing.status is SessionStatus.PAUSED
     return ScopeStatus.WAITING if paused else ScopeStatus.INTERRUPTED
+
+
+def _usage(spent: Spending) -> dict[str, Any] | None:
+    """What the answers of agents took; None if none did."""
+    return {**_plain(spent), "tokens": spent.tokens} if spent.answers else None
+
+
+def _answered(answered: AgentAnswered) -> dict[str, Any]:
+    return {name: value for name, value in _plain(answered).items() if name != "path" and value is not None}
 
 
 def _plain(value: Any) -> dict[str, Any]:

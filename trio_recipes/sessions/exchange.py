@@ -1,0 +1,111 @@
+"""Taking a session along: out of a store as one file, and into another store, to be looked at or resumed there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from attrs import evolve
+
+from trio_recipes.classes import frozen
+from trio_recipes.errors import ArchiveError, SessionError
+from trio_recipes.events import RecordsVoided, RunStarted, SessionCreated, Stamped
+from trio_recipes.progress import path as paths
+from trio_recipes.progress.fold import Progress
+from trio_recipes.progress.tables import FINISHED
+from trio_recipes.store.archive import ArchiveReader, Ending, write_archive
+from trio_recipes.store.runs import restore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from trio_recipes.store.sqlite import SqliteStore
+
+
+@frozen
+class Imported:
+    """A session that has come from elsewhere.
+
+    Args:
+        session_id: the id that it had there, too.
+        ending: what the archive says of itself.
+        again: scopes that had finished and run again when it is resumed: their result held a secret.
+    """
+
+    session_id: str
+    ending: Ending
+    again: tuple[str, ...] = ()
+
+
+def export_session(store: SqliteStore, session: str, stream: TextIO) -> Ending:
+    """Write a session as one self-contained text, without secrets; one that runs, as it stands at this moment.
+
+    Args:
+        store: where it is.
+        session: its id, a unique prefix of one, or ``@last``.
+        stream: open for writing.
+
+    Returns:
+        What was written: a damaged session is written as far as it can be read, and ``damage`` says so.
+
+    Raises:
+        SessionNotFoundError: if there is no such session.
+        StoreUnusableError: if nothing of it can be read.
+    """
+    return write_archive(store.file(store.resolve(session)), stream)
+
+
+def import_session(store: SqliteStore, stream: Iterable[str], *, project: str | Path | None = None) -> Imported:
+    """Take a session into a store. Nothing of it runs until it is resumed; who resumes it runs what it holds.
+
+    Args:
+        store: where it is to be.
+        stream: the lines that :func:`export_session` wrote.
+        project: the project's folder here; by default the one that it had there.
+
+    Raises:
+        ArchiveError: if this is nothing that was exported, or was changed; nothing is made then.
+        SessionError: if the store has this session already.
+    """
+    reader = ArchiveReader(iter(stream))
+    file = store.file(reader.session_id)
+    if store.exists(reader.session_id):
+        raise SessionError(f"session {reader.session_id} is in this store already; `clean` or another --store")
+    progress = Progress()
+    moved = None if project is None else str(Path(project).resolve())
+    again: list[RecordsVoided] = []
+
+    def events() -> Iterator[Stamped]:
+        for stamped in reader.events():
+            here = _moved(stamped, moved)
+            progress.apply(here)
+            yield here
+        if progress.created is None:
+            raise ArchiveError("it holds no events, so there is no session in it")
+        assert reader.ending is not None
+        voided = _to_run_again(progress, reader.ending.masked)
+        if voided is not None:
+            again.append(voided)
+            yield Stamped(progress.last_seq + 1, progress.run, progress.ended_at or progress.created_at, voided)
+
+    restore(file, events())
+    assert reader.ending is not None
+    return Imported(reader.session_id, reader.ending, again[0].voided if again else ())
+
+
+def _moved(stamped: Stamped, project: str | None) -> Stamped:
+    """The event as it is to be here: another project, and no runner that could be taken for one of this machine."""
+    event = stamped.event
+    if isinstance(event, SessionCreated) and project is not None:
+        return evolve(stamped, event=evolve(event, project_path=project))
+    return evolve(stamped, event=evolve(event, took_over_from=None)) if isinstance(event, RunStarted) else stamped
+
+
+def _to_run_again(progress: Progress, masked: Iterable[str]) -> RecordsVoided | None:
+    """What holds a placeholder instead of a secret must not be reused; nor the end of what stands around it."""
+    if progress.ended is not None and progress.ended.status in FINISHED:
+        return None
+    void = [path for path in masked if progress.finished(path)]
+    around = dict.fromkeys(place for path in void for place in paths.around(path) if place)
+    reopened = tuple(place for place in around if progress.finished(place))
+    return RecordsVoided(voided=tuple(void), reopened=reopened) if void else None
