@@ -16,8 +16,10 @@ def printable(text: str) -> str:
 
 @cache
 def _control() -> re.Pattern[str]:
-    """Everything that moves a cursor, rings, changes colours or reverses text; newline and tab are harmless."""
-    return re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+    """What moves a cursor, rings, changes colours, reverses text or hides in it; newline and tab are harmless."""
+    return re.compile(
+        "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
+    )
 
 
 def _escaped(match: re.Match[str]) -> str:

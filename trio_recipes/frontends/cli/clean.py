@@ -46,8 +46,9 @@ def main(options: Namespace) -> int:
     deleted = 0
     for session_id, standing in store.standings():
         # Asked and deleted one by one: a session that was resumed meanwhile is looked at as it stands now.
-        if not isinstance(standing, StoreError) and _is_old(standing, options.status, limit):
-            store.delete(session_id)
+        if isinstance(standing, StoreError) or not _is_old(standing, options.status, limit):
+            continue
+        if store.delete(session_id):
             deleted += 1
             STDOUT.line(f"deleted {session_id} ({standing.status})")
     STDOUT.line(f"{deleted} sessions deleted")

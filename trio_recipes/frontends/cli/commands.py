@@ -18,6 +18,10 @@ COMMANDS = {
     "watch": ("watch", "follow a session that runs elsewhere"),
     "validate": ("validate", "check recipes without running anything"),
     "graph": ("graph", "draw a recipe as a Mermaid or Graphviz diagram"),
+    "agents": ("agents", "list what answers the agents of a recipe, and whether it can be reached"),
+    "mcp": ("mcp", "serve recipes to MCP clients: editors, agents, chat programs"),
+    "export": ("export", "write a session into a file, for another machine or another time"),
+    "import": ("import_", "take a session from a file into the store"),
     "clean": ("clean", "delete old sessions that completed"),
 }
 

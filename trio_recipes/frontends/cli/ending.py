@@ -34,7 +34,7 @@ def as_json(result: SessionResult) -> dict[str, Any]:
         "cancellation": result.cancellation and _cancellation(result.cancellation),
         "failure": result.failure and attrs.asdict(result.failure),
         "approvals": [approval_view(gate) for gate in result.gates],
-        "still_running": list(result.still_running),
+        "still_running": [attrs.asdict(held) for held in result.still_running],
         "error": str(result.error) if result.error else None,
     }
 
@@ -45,7 +45,7 @@ def _cancellation(cancellation: Cancellation) -> dict[str, Any]:
 
 def as_text(result: SessionResult) -> str:
     """Status, output or cause, where it stopped, and how to go on."""
-    lines = [*_what_came_of_it(result), *(f"still running: {in_one_line(what)}" for what in result.still_running)]
+    lines = [*_what_came_of_it(result), *(f"still running: {in_one_line(str(held))}" for held in result.still_running)]
     if result.status not in FINISHED:
         lines.append(f"go on with: trio-recipes resume {result.session_id}")
     return "\n".join(lines) + "\n"

@@ -7,11 +7,12 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import trio
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.errors import RecipesError
 from trio_recipes.events import SessionStatus
 from trio_recipes.frontends.cli.detach import hand_over
@@ -24,7 +25,8 @@ from trio_recipes.frontends.printable import printable
 from trio_recipes.processes.platform import become_subreaper
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.policy import OPEN
-from trio_recipes.sessions.signals import Ladder, handled_signals
+from trio_recipes.sessions.signals import Ladder, handled_signals, last_resort
+from trio_recipes.steps.apart import STOP_TIMEOUT
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -38,6 +40,7 @@ READER_SECONDS = 30.0
 READER_SECONDS_AFTER_SIGNAL = 1.0
 _PRINT_SECONDS = 0.02
 _LAST_WORDS_SECONDS = 0.2
+_CLOSING_SECONDS = 1.0
 
 Begin: TypeAlias = Callable[["Runtime"], Awaitable["Session"]]
 
@@ -61,12 +64,14 @@ class _Execution:
     begin: Begin
     options: Namespace
     ladder: Ladder = field(factory=Ladder)
+    closing: trio.Nursery = field(init=False)
     _error: RecipesError | None = None
     _result: SessionResult | None = None
 
     async def run(self) -> int:
-        with trio.open_signal_receiver(*handled_signals()) as signals:
+        with trio.open_signal_receiver(*handled_signals()) as signals, last_resort(self.ladder, _leave_deaf):
             async with trio.open_nursery() as nursery:
+                self.closing = nursery
                 self.ladder.tell = partial(_tell, nursery)
                 if self.options.grace is not None:
                     self.ladder.grace = self.options.grace
@@ -88,8 +93,11 @@ class _Execution:
                 project=options.project,
                 durability=options.durability,
                 wait_approval=options.wait_approval,
+                stop_timeout=STOP_TIMEOUT if options.stop_timeout is None else options.stop_timeout,
             ) as runtime:
                 await self._follow(runtime)
+                if runtime.apart.given_up:
+                    self.closing.start_soon(self._leave_those_who_stay)
         except RecipesError as error:
             self._error = error
 
@@ -144,12 +152,23 @@ class _Execution:
             return code_of(self._result.status)
         return BY_SIGINT if self.ladder.received[-1] is signal.SIGINT else BY_SIGTERM
 
+    async def _leave_those_who_stay(self) -> None:
+        """Functions that resist hold up the end of the runtime: all else has had its time to close, so we leave."""
+        await trio.sleep(_CLOSING_SECONDS)
+        leave(self._code())
+
     async def _leave_at_last(self) -> None:
         """When even a forced stop has not ended: leave. The watchman kills what runs; the session is interrupted."""
         await self.ladder.given_up.wait()
         with trio.move_on_after(_LAST_WORDS_SECONDS):
             await STDERR.send("clean-up does not end: leaving; what still runs is killed; resume goes on\n")
         leave(self._code())
+
+
+def _leave_deaf(number: signal.Signals) -> NoReturn:
+    """The loop hangs, so nobody can be told by it; nothing more is recorded, and resume goes on."""
+    os.write(2, b"a step keeps the event loop: leaving; what still runs is killed; resume goes on\n")
+    leave(BY_SIGINT if number is signal.SIGINT else BY_SIGTERM)
 
 
 def _has_history(session: Session) -> bool:

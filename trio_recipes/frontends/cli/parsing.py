@@ -31,7 +31,8 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
     if name not in COMMANDS:
         _refuse(name)
     command = load(name)
-    what = f"{COMMANDS[name][1].capitalize()}."
+    summary = COMMANDS[name][1]
+    what = f"{summary[0].upper()}{summary[1:]}."
     parser = ArgumentParser(f"{PROG} {name}", description=what, allow_abbrev=False, formatter_class=_Formatter)
     command.add_options(parser)
     _add_common(parser)
@@ -99,6 +100,22 @@ def seconds(text: str) -> float:
     """A number of seconds, not negative."""
     value = float(text)
     if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+def dollars(text: str) -> float:
+    """An amount of US dollars, above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number, above 0."""
+    value = int(text)
+    if value < 1:
         raise ValueError
     return value
 

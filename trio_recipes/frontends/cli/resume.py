@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_recipes.frontends.cli.detach import start_detached
-from trio_recipes.frontends.cli.run import add_running_options, refuse_secrets
+from trio_recipes.frontends.cli.run import add_running_options, given_limits, refuse_secrets
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -43,13 +43,13 @@ def main(options: Namespace) -> int:
     context = given_variables(None, options.set)
     if context:
         _refuse_secrets(file, options)
+    options.project = store.standing(file.session_id).created["project_path"]
     if options.plan:
         from trio_recipes.frontends.cli.planning import show_plan  # noqa: PLC0415
 
         return show_plan(file, context, options)
     from trio_recipes.frontends.cli.execution import execute  # noqa: PLC0415  trio
 
-    options.project = store.standing(file.session_id).created["project_path"]
     return execute(partial(_begin, file.session_id, context, options), options)
 
 
@@ -61,7 +61,7 @@ def _refuse_secrets(file: SessionFile, options: Namespace) -> None:
 
 
 async def _begin(session_id: str, context: dict[str, Value], options: Namespace, runtime: Runtime) -> Session:
-    recipe, deadline = options.recipe, options.deadline
+    recipe, limits = options.recipe, given_limits(options)
     if options.since is None:
-        return await runtime.resume(session_id, recipe=recipe, context=context, deadline=deadline)
-    return await runtime.resume_from(session_id, options.since, recipe=recipe, context=context, deadline=deadline)
+        return await runtime.resume(session_id, recipe=recipe, context=context, limits=limits)
+    return await runtime.resume_from(session_id, options.since, recipe=recipe, context=context, limits=limits)

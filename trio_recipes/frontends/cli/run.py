@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.frontends.cli.detach import add_detach_options, start_detached
 from trio_recipes.frontends.cli.outlet import STDERR
-from trio_recipes.frontends.cli.parsing import duration, seconds
+from trio_recipes.frontends.cli.parsing import count, dollars, duration, seconds
 from trio_recipes.frontends.printable import printable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable
 
-    from trio_recipes.language.model import Recipe
+    from trio_recipes.language.model import Limits, Recipe
     from trio_recipes.sessions.runtime import Runtime
     from trio_recipes.sessions.session import Session
     from trio_recipes.values import Value
@@ -33,10 +33,13 @@ def add_options(parser: ArgumentParser) -> None:
 
 def add_running_options(parser: ArgumentParser) -> None:
     """What ``run`` and ``resume`` share."""
-    parser.add_argument("--agents", metavar="FILE", help="who answers agent steps: an agents file, or 'echo'")
+    parser.add_argument("--agents", metavar="FILE", help="who answers: an agents file, 'echo', 'replay:SESSION'")
     parser.add_argument("--wait-approval", action="store_true", help="stay up at approval gates, rather than pause")
     parser.add_argument("--grace", metavar="SECONDS", type=seconds, help="of steps in hand after SIGTERM (10)")
+    parser.add_argument("--stop-timeout", metavar="SECONDS", type=seconds, help="to wait for what resists a stop (30)")
     parser.add_argument("--deadline", metavar="TIME", type=duration, help="stop gracefully after 90s, 45m, 1h30m, …")
+    parser.add_argument("--max-cost", metavar="USD", type=dollars, help="stop gracefully once agents have cost this")
+    parser.add_argument("--max-tokens", metavar="N", type=count, help="… once they have read and written so many")
     parser.add_argument(
         "--durability",
         choices=("power", "process"),
@@ -61,7 +64,7 @@ def main(options: Namespace) -> int:
     recipe = load_recipe(options.recipe)
     refuse_secrets(recipe, options.set)
     context = given_variables(options.context, options.set)
-    return execute(partial(_start, recipe, context, options.deadline), options)
+    return execute(partial(_start, recipe, context, options), options)
 
 
 def refuse_secrets(recipe: Recipe, settings: Iterable[str]) -> None:
@@ -77,8 +80,15 @@ def refuse_secrets(recipe: Recipe, settings: Iterable[str]) -> None:
         )
 
 
-async def _start(recipe: Recipe, context: dict[str, Value], deadline: float | None, runtime: Runtime) -> Session:
-    session = await runtime.start(recipe, context, deadline=deadline)
+def given_limits(options: Namespace) -> Limits:
+    """The limits over those of the recipe."""
+    from trio_recipes.language.model import Limits  # noqa: PLC0415  not for --help
+
+    return Limits(options.deadline, options.max_cost, options.max_tokens)
+
+
+async def _start(recipe: Recipe, context: dict[str, Value], options: Namespace, runtime: Runtime) -> Session:
+    session = await runtime.start(recipe, context, limits=given_limits(options))
     for warning in session.engine.frame.recipe.warnings:
         await STDERR.send(f"{printable(str(warning))}\n")
     return session

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from trio_recipes.progress.fold import Record
     from trio_recipes.sessions.history import History
+    from trio_recipes.store.session_file import SessionFile
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -22,6 +23,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("session", metavar="SESSION", help="an id, its first letters, or @last")
     parser.add_argument("--json", action="store_true", help="everything, as one JSON object")
     parser.add_argument("--output", metavar="PATH", help="what this scope printed, whole, finished or not")
+    parser.add_argument("--stuck", action="store_true", help="what each running scope waits for")
     parser.add_argument("--raw", action="store_true", help="with --output: the bytes as they are")
 
 
@@ -30,8 +32,11 @@ def main(options: Namespace) -> int:
     from trio_recipes.sessions.history import read_history  # noqa: PLC0415  not for --help
 
     store = open_store(options.store, create=False)
-    history = read_history(store.file(store.resolve(options.session)))
-    if options.output is not None:
+    file = store.file(store.resolve(options.session))
+    history = read_history(file)
+    if options.stuck:
+        _print_stuck(file, history, as_json=options.json)
+    elif options.output is not None:
         _print_output(history, options.output, raw=options.raw)
     elif options.json:
         from trio_recipes.frontends.cli.telling import json_line  # noqa: PLC0415
@@ -43,6 +48,15 @@ def main(options: Namespace) -> int:
 
         STDOUT.write(session_text(history))
     return 0
+
+
+def _print_stuck(file: SessionFile, history: History, *, as_json: bool) -> None:
+    from trio_recipes.frontends.cli.telling import json_line  # noqa: PLC0415
+    from trio_recipes.frontends.cli.waits import stuck_text  # noqa: PLC0415
+    from trio_recipes.sessions import stuck  # noqa: PLC0415  looks at processes, and so loads trio
+
+    found = stuck.look_closely(file, history)
+    STDOUT.write(json_line(stuck.as_json(found)) if as_json else stuck_text(found))
 
 
 def _print_output(history: History, path: str, *, raw: bool) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.events import (
     ApprovalDecided,
     ApprovalRequested,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import field
 
+from trio_recipes.classes import define
 from trio_recipes.events import Level, ScopeStatus
 from trio_recipes.frontends.cli.deciding import how_to_decide, quoted, until
 from trio_recipes.frontends.printable import duration, in_one_line, printable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trio_recipes.progress.fold import Record
+    from trio_recipes.progress.spending import Spending
     from trio_recipes.sessions.history import History
 
 MARKS = {
@@ -53,6 +55,17 @@ def _head(history: History) -> Iterator[str]:
     yield f"started   {_clock(history.progress.created_at)}{runs}"
     if history.progress.ended_at:
         yield f"ended     {_clock(history.progress.ended_at)}"
+    if history.progress.spent.answers:
+        yield f"agents    {_spent(history.progress.spent)}"
+
+
+def _spent(spent: Spending) -> str:
+    parts = [f"{spent.answers} answers"]
+    if spent.tokens:
+        parts.append(f"{spent.tokens:,} tokens ({spent.input_tokens:,} read, {spent.output_tokens:,} written)")
+    if spent.cost_usd:
+        parts.append(f"{spent.cost_usd:.4f} USD" + (f", {spent.unpriced} of unknown cost" if spent.unpriced else ""))
+    return ", ".join(parts)
 
 
 def _where(history: History) -> str:
@@ -135,8 +148,8 @@ def _tail(history: History) -> Iterator[str]:
         limit = until(gate.expires_at, gate.asked.default)
         yield f"? {printable(gate.asked.path)} asks for approval since {_clock(gate.asked_at)}{limit}"
         yield from (*quoted(gate.asked.prompt), *how_to_decide(session_id, gate.asked.path))
-    for what in ended.still_running if ended else ():
-        yield f"still running: {in_one_line(what)}"
+    for held in ended.still_running if ended else ():
+        yield f"still running: {in_one_line(str(held))}"
     if status in LIVE:
         yield f"watch it: trio-recipes watch {session_id}; stop it: trio-recipes cancel {session_id}"
     elif status not in FINISHED:

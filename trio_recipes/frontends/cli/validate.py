@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
-
 from trio_recipes.frontends.cli.exits import OK, REFUSED
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.cli.schema import PrintSchema
@@ -33,7 +31,7 @@ def main(options: Namespace) -> int:
     found = {name: validate_recipe(Path(name)) for name in options.recipes}
     problems = [problem for each in found.values() for problem in each]
     if options.json:
-        STDOUT.line(json.dumps([attrs.asdict(problem) for problem in problems]))
+        STDOUT.line(json.dumps([problem._asdict() for problem in problems]))
     else:
         for name, each in found.items():
             _print(name, each)

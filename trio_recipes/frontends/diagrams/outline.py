@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.frontends.diagrams.labels import (
     gate_lines,
     loop_lines,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TypeAlias
 
-from attrs import frozen
+from trio_recipes.classes import frozen
 
 
 class NodeKind(StrEnum):

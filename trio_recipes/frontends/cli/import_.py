@@ -1,0 +1,54 @@
+"""``import``: a session that was exported elsewhere, to be looked at or resumed here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trio_recipes.errors import ArchiveError, ConfigurationError, RecipesError
+from trio_recipes.frontends.cli.exits import OK
+from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.frontends.printable import printable
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from trio_recipes.sessions.exchange import Imported
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """The options of ``import``."""
+    parser.add_argument("file", metavar="FILE", help="what `export` wrote")
+    parser.add_argument("--project", metavar="DIR", help="the project's folder here (default: the one it had there)")
+
+
+def main(options: Namespace) -> int:
+    """Take it in, and say what can be done with it."""
+    from trio_recipes.sessions.exchange import import_session  # noqa: PLC0415  not for --help
+    from trio_recipes.store.base import open_store  # noqa: PLC0415
+
+    if options.project is not None and not Path(options.project).is_dir():
+        raise ConfigurationError(f"--project {options.project}: there is no such folder")
+    store = open_store(options.store)
+    try:
+        with Path(options.file).open(encoding="utf-8") as stream:
+            imported = import_session(store, stream, project=options.project)
+    except RecipesError:
+        raise
+    except UnicodeDecodeError as error:
+        raise ArchiveError(f"{options.file}: this is not UTF-8 text: {error}") from None
+    except OSError as error:
+        raise ArchiveError(f"{options.file}: can't be read: {error.strerror}") from error
+    _tell(imported, store.standing(imported.session_id).created["project_path"])
+    return OK
+
+
+def _tell(imported: Imported, project: str) -> None:
+    STDOUT.line(f"session {imported.session_id}: {imported.ending.events} events")
+    if imported.ending.damage:
+        STDOUT.line(f"not all of it was there: {printable(imported.ending.damage)}")
+    if imported.again:
+        STDOUT.line(f"held secrets, and will run again: {', '.join(map(printable, imported.again))}")
+    if not Path(project).is_dir():
+        STDOUT.line(f"its project {printable(project)} is not here: import it with --project DIR to resume it")
+    STDOUT.line(f"look at it with: trio-recipes show {imported.session_id}")

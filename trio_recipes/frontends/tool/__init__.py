@@ -1,0 +1,1 @@
+"""Recipes as one tool of any agent loop: :class:`~trio_recipes.frontends.tool.tool.RecipesTool`."""
