@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from trio_recipes._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from trio_recipes.agents.resolver import Resolver as Resolver
+    from trio_recipes.agents.resolver import StandardResolver as StandardResolver
     from trio_recipes.errors import ApprovalGatePausedError as ApprovalGatePausedError
     from trio_recipes.errors import BackendError as BackendError
     from trio_recipes.errors import CancellationRequestedError as CancellationRequestedError
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from trio_recipes.language.model import BashStep as BashStep
     from trio_recipes.language.model import BlockStep as BlockStep
     from trio_recipes.language.model import FunctionStep as FunctionStep
+    from trio_recipes.language.model import Limits as Limits
     from trio_recipes.language.model import Recipe as Recipe
     from trio_recipes.language.model import RecipeStep as RecipeStep
     from trio_recipes.language.model import Stage as Stage
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     from trio_recipes.runtime.ports import AgentBackend as AgentBackend
     from trio_recipes.runtime.ports import AgentReply as AgentReply
     from trio_recipes.runtime.ports import AgentRequest as AgentRequest
+    from trio_recipes.runtime.ports import Choice as Choice
     from trio_recipes.sessions.manager import SessionManager as SessionManager
     from trio_recipes.sessions.opening import open_runtime as open_runtime
     from trio_recipes.sessions.opening import run_recipe as run_recipe
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from trio_recipes.sessions.session import Session as Session
 
 _HOME = {
+    "agents.resolver": "Resolver StandardResolver",
     "errors": """ApprovalGatePausedError BackendError CancellationRequestedError ConfigurationError InternalError
         InvalidCallError InvalidRecipeError Problem RecipeError RecipesError SessionBusyError SessionError
         SessionFinishedError SessionNotFoundError StepFailedError StoreError""",
@@ -70,9 +75,9 @@ _HOME = {
     "frontends.tool.result": "ToolResult",
     "frontends.tool.tool": "RecipesTool",
     "language.load": "load_recipe",
-    "language.model": "AgentStep BashStep BlockStep FunctionStep Recipe RecipeStep Stage Step",
+    "language.model": "AgentStep BashStep BlockStep FunctionStep Limits Recipe RecipeStep Stage Step",
     "progress.plan": "Plan Planned",
-    "runtime.ports": "AgentBackend AgentReply AgentRequest",
+    "runtime.ports": "AgentBackend AgentReply AgentRequest Choice",
     "sessions.manager": "SessionManager",
     "sessions.policy": "Policy",
     "sessions.recipes": "validate_recipe",

@@ -1,0 +1,1 @@
+"""Doors from other worlds: each module here needs something that is imported only when that module is."""
