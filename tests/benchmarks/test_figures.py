@@ -98,7 +98,7 @@ def test_what_is_missed_is_said() -> None:
 
 def test_what_cannot_be_measured_has_its_reason_in_the_table() -> None:
     group = GroupResult("g", "Group", (Result(Row("this", "ours"), problem="no pidfds"),), 0.1, 0.2, 1.0)
-    assert "this: no pidfds" in as_markdown([group], {"cores": "2"})
+    assert "this: no pidfds" in as_markdown([group], {"cores": "2"}, "performance")
     assert group.results[0].verdict is Verdict.CANNOT
 
 

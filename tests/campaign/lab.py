@@ -80,11 +80,11 @@ class Lab:
         self._ledger = root / "ledger"
         self._ledger.touch()
         self._fds: list[int] = []
-        self._runners: list[Runner] = []
+        self.runners: list[Runner] = []
 
     def close(self) -> None:
         """Let go of everything, whatever the test left."""
-        for runner in self._runners:
+        for runner in self.runners:
             runner.close()
         for fd in self._fds:
             os.close(fd)
@@ -192,10 +192,10 @@ class Lab:
 
     def python(self, *arguments: str, env: Mapping[str, str] | None = None) -> Runner:
         """Any Python program in a process of its own, in the project's folder."""
-        return self._add(Runner.of([sys.executable, *arguments], self.root, len(self._runners), env or {}))
+        return self.add(Runner.of([sys.executable, *arguments], self.root, len(self.runners), env or {}))
 
-    def _add(self, runner: Runner) -> Runner:
-        self._runners.append(runner)
+    def add(self, runner: Runner) -> Runner:
+        self.runners.append(runner)
         return runner
 
     def command(self, *arguments: str) -> Runner:

@@ -87,3 +87,12 @@ def test_the_checker_finds_what_is_broken(tmp_path: Path) -> None:
     )
     assert broken_links(page) == ["gone.md", "page.md#other", "gone.txt"]
     assert python_blocks(page) == [(7, "x = (\n")]
+
+
+def test_the_tests_that_the_page_on_security_names_are_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    written = {
+        name for file in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)\(", file.read_text())
+    }
+    assert len(named) > 20
+    assert named <= written

@@ -1,0 +1,52 @@
+"""Session files that were cut, overwritten or edited: every command answers, and other sessions are not affected.
+
+``python -m benchmarks.reliability damage --files 2000`` does the same for longer.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.damage import Ruin
+from tests.campaign.lab import Lab
+from trio_recipes.testing import runners
+
+pytestmark = pytest.mark.slow
+
+SEED = 26
+
+
+@pytest.fixture(scope="module")
+def ruin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ruin]:
+    with runners() as forks:
+        yield Ruin(Lab(tmp_path_factory.mktemp("ruin") / "lab"), forks)
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_damage_is_told_and_stays_where_it_is(ruin: Ruin, number: int) -> None:
+    assert ruin.damage(number, SEED) == []
+
+
+def test_most_damage_is_noticed(ruin: Ruin) -> None:
+    """What hits text within an output is not: there are no check sums. The rest of the file tells."""
+    assert ruin.reported > ruin.commands / 4
+
+
+def test_a_damaged_session_is_listed_as_one_and_named(lab: Lab) -> None:
+    done = lab.run(lab.write("plain", steps=[lab.step("a")]))
+    done.ended()
+    whole = lab.run(lab.write("other", steps=[lab.step("b")]))
+    whole.ended()
+    database: Path = lab.store / "sessions" / done.session_id / "session.db"
+    database.write_bytes(database.read_bytes()[:5000])
+    listed = lab.command("list", "--all")
+    assert listed.code == 0
+    by_id = {line.split()[0]: line for line in listed.stdout.splitlines()}
+    assert "damaged" in by_id[done.session_id]
+    assert "completed" in by_id[whole.session_id]
+    for command in ("show", "resume", "cancel"):
+        told = lab.command(command, done.session_id)
+        assert told.code == 2
+        assert str(database) in told.stderr
+        assert len(told.stderr.splitlines()) == 1
