@@ -32,7 +32,8 @@ def main(arguments: Sequence[str]) -> None:
     if options.json:
         options.json.write_text(_json(facts, groups), encoding="utf-8")
     if options.write:
-        page.write(options.write, table.as_markdown(groups, facts))
+        pictures = [figure for group in groups for figure in group.figures]
+        page.write(options.write, table.as_markdown(groups, facts, options.write.stem), pictures)
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:

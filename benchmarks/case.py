@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, frozen
 
 from benchmarks.target import Target
 from benchmarks.unit import SECONDS, Unit
 
+if TYPE_CHECKING:
+    from benchmarks.figure import Figure
+    from benchmarks.result import Result
+
 Probe: TypeAlias = Callable[[], Awaitable[Mapping[str, float]]]
 """Measures once. What it measured has names, so that one run of something may give several figures."""
+
+
+Draw: TypeAlias = "Callable[[Sequence[Result]], Sequence[Figure]]"
+"""Makes figures of a group's results."""
 
 
 class CannotMeasureError(Exception):
@@ -31,6 +39,7 @@ class Row:
         baseline: the name of the baseline's measurement.
         targets: all must be met by the medians.
         unit: of both measurements.
+        size: of what was measured (tasks, levels, the number of a step): where it stands in a figure.
     """
 
     what: str
@@ -39,6 +48,7 @@ class Row:
     baseline: str | None = None
     targets: tuple[Target, ...] = ()
     unit: Unit = SECONDS
+    size: int | None = None
 
 
 @frozen
@@ -79,6 +89,10 @@ class Bench:
         return quick if self.quick else full
 
 
+def _no_figures(_results: Sequence[Result]) -> Sequence[Figure]:
+    return ()
+
+
 @frozen
 class Group:
     """Cases that share what they need, such as a runtime.
@@ -87,8 +101,10 @@ class Group:
         name: for the command line.
         title: for people.
         open: makes the cases, for as long as they are measured.
+        draw: makes figures of the results.
     """
 
     name: str
     title: str
     open: Callable[[Bench], AbstractAsyncContextManager[Sequence[Case]]]
+    draw: Draw = _no_figures

@@ -1,10 +1,16 @@
-"""Whole processes: from start to exit, with a warm disk cache, output thrown away."""
+"""Whole processes: from start to exit, with a warm disk cache, output thrown away.
+
+All of them, baselines too, have their modules as bytecode: so it is after an installation, and a warm-up has compiled
+what has been changed since. Without that (``PYTHONDONTWRITEBYTECODE``) our modules alone would be compiled each time.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -12,16 +18,39 @@ import trio
 
 from benchmarks.case import CannotMeasureError
 
-
-async def seconds_of(*arguments: str, cwd: Path) -> float:
-    """How long ``python ARGUMENTS`` takes. The clock runs in a thread: our own loop goes on meanwhile."""
-    return await trio.to_thread.run_sync(partial(_run, arguments, cwd))
+_BYTECODE = "trio_recipes-bench-bytecode"
 
 
-def _run(arguments: tuple[str, ...], cwd: Path) -> float:
+def environment(folder: Path) -> Mapping[str, str]:
+    """The variables of a measured process: bytecode is kept below ``folder``, whatever ours are."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / _BYTECODE)}
+
+
+async def seconds_of(*arguments: str, root: Path, folder: Path) -> float:
+    """How long ``python ARGUMENTS`` takes. The clock runs in a thread: our own loop goes on meanwhile.
+
+    Args:
+        arguments: of the interpreter.
+        root: where it runs.
+        folder: for its bytecode.
+
+    Raises:
+        CannotMeasureError: if it fails.
+    """
+    return await trio.to_thread.run_sync(partial(_run, arguments, root, environment(folder)))
+
+
+def _run(arguments: tuple[str, ...], root: Path, env: Mapping[str, str]) -> float:
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [sys.executable, *arguments],
+        cwd=root,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     seconds = time.perf_counter() - began
     if done.returncode != 0:
@@ -29,8 +58,14 @@ def _run(arguments: tuple[str, ...], cwd: Path) -> float:
     return seconds
 
 
-async def import_seconds(statement: str, cwd: Path) -> float:
+async def answer_of(*arguments: str, root: Path, folder: Path) -> float:
+    """The number that ``python ARGUMENTS`` prints."""
+    env = environment(folder)
+    done = await trio.run_process([sys.executable, *arguments], cwd=root, env=env, capture_stdout=True)
+    return float(done.stdout)
+
+
+async def import_seconds(statement: str, root: Path, folder: Path) -> float:
     """How long an import statement takes in a fresh interpreter, without the interpreter's own start."""
     code = f"import time; began = time.perf_counter()\n{statement}\nprint(time.perf_counter() - began)"
-    done = await trio.run_process([sys.executable, "-c", code], cwd=cwd, capture_stdout=True)
-    return float(done.stdout)
+    return await answer_of("-c", code, root=root, folder=folder)

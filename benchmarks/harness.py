@@ -26,7 +26,8 @@ def run_group(group: Group, bench: Bench) -> GroupResult:
     """Measure a group of cases, in a trio loop of its own."""
     before, began = os.getloadavg()[0], time.monotonic()
     results = trio.run(_run_cases, group, bench)
-    return GroupResult(group.name, group.title, tuple(results), before, os.getloadavg()[0], time.monotonic() - began)
+    seconds, after = time.monotonic() - began, os.getloadavg()[0]
+    return GroupResult(group.name, group.title, tuple(results), before, after, seconds, tuple(group.draw(results)))
 
 
 async def _run_cases(group: Group, bench: Bench) -> list[Result]:

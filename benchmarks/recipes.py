@@ -81,3 +81,10 @@ def nested(folder: Path, function: str, depth: int, leaves: int) -> Job:
             body = f"context: {{items: {list(range(leaves))}}}\n" + "steps:\n" + loop(function, leaves, "true")
         (folder / f"level-{level}.yaml").write_text(head(f"level-{level}") + limits + body, encoding="utf-8")
     return Job(load_recipe(folder / "level-1.yaml"))
+
+
+def failing(function: str) -> Job:
+    """One step that fails and waits a minute before it tries again."""
+    retry = "retry: {max_attempts: 2, initial_delay: 60, backoff: linear}"
+    step = f"steps:\n  - {{id: s, type: function, function: {function}, {retry}}}\n"
+    return Job(parse_recipe(head("failing") + step))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from benchmarks.case import Row
+from benchmarks.figure import Figure
 from benchmarks.series import Series
 from benchmarks.target import Verdict, judge
 
@@ -42,6 +43,7 @@ class Result:
         row = self.row
         return {
             "what": row.what,
+            "size": row.size,
             "against": row.against,
             "unit": row.unit.name,
             "ratio": self.ratio,
@@ -63,6 +65,7 @@ class GroupResult:
     load_before: float
     load_after: float
     seconds: float
+    figures: tuple[Figure, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         return {

@@ -25,11 +25,22 @@ class Series:
         return nearest_rank(self.values, 0.95)
 
     @property
+    def p99(self) -> float:
+        """The same for 99 %."""
+        return nearest_rank(self.values, 0.99)
+
+    @property
     def maximum(self) -> float:
         return max(self.values)
 
     def as_json(self) -> dict[str, object]:
-        figures = {"median": self.median, "p95": self.p95, "max": self.maximum, "min": min(self.values)}
+        figures = {
+            "median": self.median,
+            "p95": self.p95,
+            "p99": self.p99,
+            "max": self.maximum,
+            "min": min(self.values),
+        }
         return {**figures, "n": len(self.values), "values": list(self.values)}
 
 

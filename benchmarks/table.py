@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmarks.result import GroupResult, Result
 from benchmarks.unit import three_digits
 
-HEADINGS = ("ratio", "target", "", "what", "ours: median", "p95", "max", "against", "median", "p95", "n")
+HEADINGS = ("ratio", "target", "", "what", "ours: median", "p95", "p99", "max", "against", "median", "p95", "n")
 
 
 def cells(result: Result) -> tuple[str, ...]:
@@ -15,7 +15,7 @@ def cells(result: Result) -> tuple[str, ...]:
     row, ours, baseline, show = result.row, result.ours, result.baseline, result.row.unit.show
     ratio = f"{three_digits(result.ratio)}×" if result.ratio is not None else ""
     target = " and ".join(target.text(show) for target in row.targets)
-    mine = (show(ours.median), show(ours.p95), show(ours.maximum)) if ours else ("", "", "")
+    mine = tuple(show(value) for value in (ours.median, ours.p95, ours.p99, ours.maximum)) if ours else ("",) * 4
     theirs = (show(baseline.median), show(baseline.p95)) if baseline else ("", "")
     what = f"{row.what}: {result.problem}" if result.problem else row.what
     return (
@@ -39,12 +39,13 @@ def as_text(group: GroupResult) -> str:
     return "\n".join([f"{group.name}: {group.title} ({load})", *lines])
 
 
-def as_markdown(groups: Iterable[GroupResult], facts: Mapping[str, str]) -> str:
-    """All groups for docs/performance.md."""
+def as_markdown(groups: Iterable[GroupResult], facts: Mapping[str, str], pictures: str) -> str:
+    """All groups for docs/performance.md; their figures lie in the folder ``pictures`` beside it."""
     parts = ["\n".join(f"- {name}: {value}" for name, value in facts.items())]
     for group in groups:
         load = f"Load average {group.load_before:.2f} before, {group.load_after:.2f} after."
-        parts.append(f"#### {group.title}\n\n{load}\n\n{_markdown_table([cells(r) for r in group.results])}")
+        parts += [f"#### {group.title}", load, _markdown_table([cells(result) for result in group.results])]
+        parts += [f"![{figure.title}]({pictures}/{figure.name}.svg)" for figure in group.figures]
     return "\n\n".join(parts)
 
 

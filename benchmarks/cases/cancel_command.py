@@ -36,13 +36,13 @@ async def _ours(bench: Bench, runtime: Runtime, waiting: Waiting, store: Path) -
     session = await single("wait").start(runtime)
     await settled(session, waiting, 1)
     command = ("-m", "trio_recipes", "cancel", session.id, "--immediate", "--store", str(store))
-    seconds = await seconds_of(*command, cwd=bench.root)
+    seconds = await seconds_of(*command, root=bench.root, folder=bench.folder)
     await session.wait()
     return {"cancel": seconds}
 
 
 async def _bare(bench: Bench) -> dict[str, float]:
-    return {"bare": await seconds_of("-c", "import sqlite3, json", cwd=bench.root)}
+    return {"bare": await seconds_of("-c", "import sqlite3, json", root=bench.root, folder=bench.folder)}
 
 
 GROUP = Group("cancel-command", "The `cancel` command", _open)

@@ -11,9 +11,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from benchmarks import bare
-from benchmarks.case import Bench, Case, Group, Row
+from benchmarks.case import Bench, Case, Draw, Group, Row
 from benchmarks.cases.cancel_width import measure
+from benchmarks.figure import Figure
+from benchmarks.plots import over_size
 from benchmarks.recipes import nested
+from benchmarks.result import Result
 from benchmarks.target import Times
 from benchmarks.waiting import Waiting
 from trio_recipes.sessions.opening import open_runtime
@@ -33,11 +36,22 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
 
 def _case(bench: Bench, runtime: Runtime, waiting: Waiting, depth: int, leaves: int) -> Case:
     what = f"{depth} deep, {leaves} waiting: cancel → the last scope has ended"
-    row = Row(what, "ended", BARE, "bare", (Times(2),))
+    row = Row(what, "ended", BARE, "bare", (Times(2),), size=depth)
     recipe = nested(bench.folder / f"nested-{depth}-{leaves}", "wait", depth, leaves)
     tree = bare.nested(depth, bare.fan(leaves))  # as with us: a node per recipe, the loop, and its passes
     ours = partial(measure, runtime, recipe, waiting, leaves)
     return Case((row,), ours, partial(bare.cancel, tree), bench.pick(15, 3))
 
 
-GROUP = Group("cancel-depth", "Immediate cancel, sub-recipes nested 1 … 20 deep, in process", _open)
+def _draw(results: Sequence[Result]) -> Sequence[Figure]:
+    return [figure for leaves in (1, 100) for figure in _of_leaves(leaves)(results)]
+
+
+def _of_leaves(leaves: int) -> Draw:
+    title = f"Immediate cancel of nested sub-recipes, the innermost with {leaves} waiting"
+    return over_size(
+        f"cancel-depth-{leaves}", title, "levels", keep=lambda result: f" {leaves} waiting" in result.row.what
+    )
+
+
+GROUP = Group("cancel-depth", "Immediate cancel, sub-recipes nested 1 … 20 deep, in process", _open, _draw)

@@ -18,6 +18,7 @@ import trio
 from attrs import define, field
 
 from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.plots import distributions
 from benchmarks.recipes import single
 from benchmarks.target import More, Within
 from benchmarks.waiting import Waiting, settled
@@ -88,7 +89,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         _requester(bench, store) as requester,
     ):
         ours = partial(_from_outside, runtime, clocked, requester)
-        yield [Case(ROWS, ours, partial(_in_process, runtime, clocked), bench.pick(100, 20), warm_ups=2)]
+        yield [Case(ROWS, ours, partial(_in_process, runtime, clocked), bench.pick(100, 10), warm_ups=2)]
 
 
 @asynccontextmanager
@@ -143,4 +144,5 @@ async def _read_back(runtime: Runtime, session: Session) -> int:
     return time.monotonic_ns()
 
 
-GROUP = Group("cancel-other-process", "Cancel by id from another process", _open)
+_DRAW = distributions("cancel-other-process", "Cancel by id from another process, and in process")
+GROUP = Group("cancel-other-process", "Cancel by id from another process", _open, _DRAW)

@@ -25,7 +25,7 @@ from benchmarks.waiting import cancel_clocked
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.runtime import Runtime
 
-_TREE = 'sleep 1000 & a=$!; sleep 1000 & b=$!; sleep 1000 & echo "$$ $a $b $!" > {file}; wait'
+TREE = 'sleep 1000 & a=$!; sleep 1000 & b=$!; sleep 1000 & echo "$$ $a $b $!" > {file}; wait'
 _KILLPG = "killpg(SIGTERM), wait for leader and children"
 ROWS = (
     Row("cancel → every process of the tree is dead", "dead", _KILLPG, "bare", (Times(2),)),
@@ -40,13 +40,13 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         raise CannotMeasureError("there are no pidfds here")
     file = bench.folder / "tree.pids"
     async with open_runtime(store=bench.folder / "tree", project=bench.folder, agents="echo") as runtime:
-        yield [Case(ROWS, partial(_ours, runtime, file), partial(_bare, file), bench.pick(40, 15), warm_ups=2)]
+        yield [Case(ROWS, partial(_ours, runtime, file), partial(_bare, file), bench.pick(40, 10), warm_ups=2)]
 
 
 async def _ours(runtime: Runtime, file: Path) -> dict[str, float]:
-    _forget(file)
-    session = await command(_TREE.format(file=file)).start(runtime)
-    pids = await _started(file)
+    forget(file)
+    session = await command(TREE.format(file=file)).start(runtime)
+    pids = await started(file)
     await trio.sleep(0.07)  # until everything about it is durable
     async with Eyes.on(pids) as eyes:
         began = time.perf_counter()
@@ -55,11 +55,11 @@ async def _ours(runtime: Runtime, file: Path) -> dict[str, float]:
 
 
 async def _bare(file: Path) -> dict[str, float]:
-    _forget(file)
+    forget(file)
     process = await trio.lowlevel.open_process(
-        ["bash", "-c", _TREE.format(file=file)], start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+        ["bash", "-c", TREE.format(file=file)], start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
     )
-    pids = await _started(file)
+    pids = await started(file)
     await trio.sleep(0.07)
     async with Eyes.on(pids) as eyes:
         began = time.perf_counter()
@@ -69,7 +69,7 @@ async def _bare(file: Path) -> dict[str, float]:
         return {"bare": max(waited, await eyes.closed()) - began}
 
 
-async def _started(file: Path) -> list[int]:
+async def started(file: Path) -> list[int]:
     """The processes of a tree, once all are there."""
     pids: list[int] = []
     with trio.fail_after(10):
@@ -79,7 +79,7 @@ async def _started(file: Path) -> list[int]:
     return pids
 
 
-def _forget(file: Path) -> None:
+def forget(file: Path) -> None:
     file.unlink(missing_ok=True)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from benchmarks import bare
 from benchmarks.case import Bench, Case, Group, Row
+from benchmarks.plots import over_size
 from benchmarks.recipes import Job, parallel
 from benchmarks.target import Times
 from benchmarks.waiting import Waiting, cancel_clocked, settled
@@ -27,9 +28,11 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
 
 
 def _case(bench: Bench, runtime: Runtime, waiting: Waiting, width: int) -> Case:
-    ended = Row(f"cancel of {width:,} waiting tasks → the last scope has ended", "ended", BARE, "bare", (Times(2),))
+    ended = Row(
+        f"cancel of {width:,} waiting tasks → the last scope has ended", "ended", BARE, "bare", (Times(2),), size=width
+    )
     durable = Row(f"cancel of {width:,} waiting tasks → `cancelled` is durable", "durable", BARE, "bare")
-    few = bench.pick(5, 3) if width > 100 else bench.pick(15, 7)
+    few = bench.pick(5, 2) if width > 100 else bench.pick(15, 5)
     tree = bare.within(bare.fan(width))
     ours = partial(measure, runtime, parallel("wait", width), waiting, width)
     return Case((ended, durable), ours, partial(bare.cancel, tree), few)
@@ -42,4 +45,10 @@ async def measure(runtime: Runtime, job: Job, waiting: Waiting, count: int) -> d
     return await cancel_clocked(session)
 
 
-GROUP = Group("cancel-width", "Immediate cancel, 1 … 10,000 tasks side by side, in process", _open)
+_DRAW = over_size(
+    "cancel-width",
+    "Immediate cancel of waiting tasks side by side: until the last scope has ended",
+    "tasks",
+    keep=lambda result: result.row.ours == "ended",
+)
+GROUP = Group("cancel-width", "Immediate cancel, 1 … 10,000 tasks side by side, in process", _open, _DRAW)

@@ -16,6 +16,7 @@ from attrs import define, field
 
 from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
 from benchmarks.commits import Commits
+from benchmarks.plots import over_size
 from benchmarks.recipes import Job, flat, parallel, sequential
 from benchmarks.target import Times, Within
 from benchmarks.unit import BYTES, PAGES
@@ -92,7 +93,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
 
 def _one_step(bench: Bench, lab: Lab) -> Case:
     row = Row("one sequential durable step", "step", "one SQLite commit (WAL, FULL), same disk", "commit", (Times(3),))
-    return Case((row,), partial(_steps, lab), partial(_commits, lab), bench.pick(40, 15))
+    return Case((row,), partial(_steps, lab), partial(_commits, lab), bench.pick(40, 8))
 
 
 async def _steps(lab: Lab) -> dict[str, float]:
@@ -123,15 +124,21 @@ async def _iterations(lab: Lab, width: int) -> dict[str, float]:
 
 def _growth(bench: Bench, lab: Lab) -> Case:
     count = bench.pick(10_000, 1_000)
-    what = f"step {count:,} of a sequential loop (median of the last {EDGE})"
-    row = Row(what, "last", f"step 1 (median of the first {EDGE})", "first", (Times(1.2),))
-    return Case((row,), partial(_edges, lab, count), None, bench.pick(3, 3), warm_ups=0)
+    numbers = [number for number in (200, 500, 1_000, 2_000, 5_000, 10_000) if number <= count]
+    rows = [_row_of_step(number, (Times(1.2),) if number == count else ()) for number in numbers]
+    return Case(tuple(rows), partial(_medians, lab, count, numbers), None, bench.pick(3, 1), warm_ups=0)
 
 
-async def _edges(lab: Lab, count: int) -> dict[str, float]:
+def _row_of_step(number: int, targets: tuple[Times, ...]) -> Row:
+    what = f"step {number:,} of a sequential loop (median of the {EDGE} up to it)"
+    return Row(what, f"step {number}", f"step 1 (median of the first {EDGE})", "first", targets, size=number)
+
+
+async def _medians(lab: Lab, count: int, numbers: Sequence[int]) -> dict[str, float]:
     await lab.run(sequential("tick", count))
     spans = lab.ticks.spans()
-    return {"first": statistics.median(spans[:EDGE]), "last": statistics.median(spans[-EDGE:])}
+    found = {f"step {number}": statistics.median(spans[number - EDGE : number]) for number in numbers}
+    return {"first": statistics.median(spans[:EDGE]), **found}
 
 
 # --- counts: the same on every machine ---------------------------------------------------------------------------
@@ -162,4 +169,10 @@ async def _database_bytes(lab: Lab) -> dict[str, float]:
     return {"bytes": float(file.stat().st_size)}
 
 
-GROUP = Group("step-cost", "The cost of a durable step that does nothing", _open)
+_DRAW = over_size(
+    "step-cost",
+    "What the n-th step of a sequential loop costs",
+    "n",
+    keep=lambda result: result.row.ours.startswith("step "),
+)
+GROUP = Group("step-cost", "The cost of a durable step that does nothing", _open, _DRAW)
