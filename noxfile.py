@@ -64,3 +64,9 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure; `nox -s bench -- …` passes its own arguments to `python -m benchmarks`."""
     run_module(session, "benchmarks", *(session.posargs or ["--quick"]))
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """Kill 500 runners at moments drawn by chance, damage stores, load one: see docs/reliability.md."""
+    run_module(session, "benchmarks.reliability", *session.posargs)

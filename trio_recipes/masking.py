@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import AnyStr, Final, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import field
 
+from trio_recipes.classes import define, frozen
 from trio_recipes.values import Value
 
 MASK: Final = "***"
