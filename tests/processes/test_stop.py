@@ -86,6 +86,11 @@ ESCAPES = {
     "double fork, leader gone": "( setsid bash -c 'echo $$ ready; sleep 100' & ) ; trap 'exit' TERM; sleep 100 & wait",
     "job control": "set -m; sleep 100 & echo $! ready; wait",
     "stopped": "bash -c 'echo $$ ready; kill -STOP $$; sleep 100' & wait",
+    "closed stdio": "bash -c 'echo $$ ready; exec <&- >&- 2>&-; exec sleep 100' & wait",
+    "endless output": "bash -c 'echo $$ ready; exec yes' & wait",
+    "forks while it is stopped": (
+        "bash -c 'trap \"setsid sleep 100 & echo \\$! ready\" TERM; echo $$ ready; while :; do sleep 0.05; done' & wait"
+    ),
     "nested": 'bash -c \'setsid bash -c "env -i setsid bash -c \\"echo \\\\$\\\\$ ready; sleep 100\\" & wait" & wait\'',
 }
 
