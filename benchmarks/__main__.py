@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> None:
 def _parse(arguments: Sequence[str]) -> Namespace:
     parser = ArgumentParser("python -m benchmarks", description="Measure trio_recipes beside baselines.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(group.name for group in GROUPS)}")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions: under a minute")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions: about two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there too")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the figures in this Markdown page")
     parser.add_argument(
