@@ -75,7 +75,7 @@ class Bench:
     """What a group of cases gets from the harness.
 
     Args:
-        quick: measure less; the whole suite takes under a minute.
+        quick: measure less; the whole suite takes about two minutes.
         folder: on the disk that is measured: all stores and databases lie below it.
         root: of the project; where commands run.
     """
