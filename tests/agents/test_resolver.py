@@ -31,7 +31,7 @@ class Endpointed:
     asked: int = field(default=0, init=False)
 
     async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
-        raise NotImplementedError
+        raise AssertionError("choosing who answers asks nobody")
 
     async def models(self) -> Sequence[str]:
         self.asked += 1

@@ -20,17 +20,17 @@ class Listing:
     """A backend with a list of models."""
 
     async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
-        raise NotImplementedError
+        raise AssertionError("choosing who answers asks nobody")
 
     async def models(self) -> Sequence[str]:
-        raise NotImplementedError
+        raise AssertionError("what is pure asks no endpoint")
 
 
 class Plain:
     """A backend without one."""
 
     async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
-        raise NotImplementedError
+        raise AssertionError("choosing who answers asks nobody")
 
 
 KEYLESS = "NO_SUCH_VARIABLE_ANYWHERE"

@@ -295,13 +295,7 @@ class Journal:
         log.writer.forget(log)
 
     async def call(self, job: Callable[[], T]) -> T:
-        """Do a job in a writer's thread and wait for its result, whatever is cancelled meanwhile.
-
-        Bounded by SQLite's busy time-out (5 s) and the disk: a job is one transaction.
-
-        Raises:
-            StoreError: if the journal is closed.
-        """
+        """Do a job in the idlest writer's thread and wait for its result. Raises as ``Writer.call`` does."""
         return await self.begin(job)()
 
     def begin(self, job: Callable[[], T]) -> Callable[[], Awaitable[T]]:

@@ -7,5 +7,5 @@ from trio_recipes.integrations.asyncio.bridge import in_trio as in_trio
 from trio_recipes.integrations.asyncio.opening import open_runtime as open_runtime
 from trio_recipes.integrations.asyncio.opening import run_recipe as run_recipe
 from trio_recipes.integrations.asyncio.runtime import Runtime as Runtime
-from trio_recipes.integrations.asyncio.session import CancelReply as CancelReply
 from trio_recipes.integrations.asyncio.session import Session as Session
+from trio_recipes.sessions.session import CancelReply as CancelReply

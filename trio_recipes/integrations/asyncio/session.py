@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import field
+from attrs import evolve, field
 
 from trio_recipes.classes import frozen
-from trio_recipes.events import Level, Source
+from trio_recipes.events import Source
 from trio_recipes.integrations.asyncio.bridge import in_trio
 
 if TYPE_CHECKING:
     from trio_recipes.events import SessionStatus, Stamped
     from trio_recipes.sessions.result import SessionResult
-    from trio_recipes.sessions.session import CancelReply as TrioReply
+    from trio_recipes.sessions.session import CancelReply
     from trio_recipes.sessions.session import Session as TrioSession
-
-
-@frozen(eq=False)
-class CancelReply:
-    """What became of :meth:`Session.cancel`: decided and delivered already; :meth:`durable` is the acknowledgement.
-
-    Args:
-        accepted: whether the session stops, or goes on stopping, because of it.
-        level: the level that holds now.
-        message: for people.
-    """
-
-    accepted: bool
-    level: Level
-    message: str
-    _reply: TrioReply = field(alias="reply")
-
-    async def durable(self) -> None:
-        """Return once the request would survive a crash.
-
-        Raises:
-            StoreError: if it can't be made durable.
-        """
-        await in_trio(self._reply.durable)
 
 
 @frozen
@@ -101,7 +78,7 @@ class Session:
             requester=requester,
             request_id=request_id,
         )
-        return CancelReply(reply.accepted, reply.level, reply.message, reply=reply)
+        return evolve(reply, durable=partial(in_trio, reply.durable))
 
     async def wait(self) -> SessionResult:
         """Wait until the run has ended, whatever its outcome. Cancelling the wait cancels only the wait."""
