@@ -11,6 +11,7 @@ from trio_recipes.agents.backends.echo import EchoBackend
 from trio_recipes.agents.backends.replay import ReplayBackend
 from trio_recipes.agents.definitions import Definitions, usual_folders
 from trio_recipes.agents.entry import Entry
+from trio_recipes.agents.places import user_file
 from trio_recipes.agents.provider import Provider
 from trio_recipes.agents.registry import PROJECT_FILE, USER_FILE, Agents
 from trio_recipes.errors import ConfigurationError
@@ -93,8 +94,7 @@ def user_agents() -> Agents:
     Raises:
         ConfigurationError: the file is not as it should be.
     """
-    folder = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    file = Path(folder) / USER_FILE
+    file = user_file(USER_FILE)
     return read_agents_file(file, trusted=True) if file.exists() else Agents()
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import Factory
 
+from trio_recipes.agents.places import user_file
 from trio_recipes.classes import frozen
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.wording import did_you_mean, listed, shown
@@ -85,8 +86,7 @@ def load_prices(source: Source = None) -> Prices:
     """
     if isinstance(source, Mapping):
         return _read({"models": source}, "prices")
-    folder = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    file = Path(folder, USER_FILE) if source is None else Path(source)
+    file = user_file(USER_FILE) if source is None else Path(source)
     try:
         return _read(_toml(file), str(file))
     except FileNotFoundError:
