@@ -181,6 +181,14 @@ async def test_what_runs_under_a_cancelled_part_belongs_to_a_person_not_to_retry
     assert world.of(AttemptStarted) == []
 
 
+async def test_a_request_with_grace_when_the_work_is_over_has_nothing_to_wait_for(autojump_clock: MockClock) -> None:
+    """Between the end of the work and that of its run: there the runner was ended by an error of ours."""
+    world = World(recipe(THREE))
+    await world.run()
+    world.engine.deliver(graceful(grace=5.0))
+    assert [event.cancellation.grace for event in world.of(CancelRequested)] == [5.0]
+
+
 # --- what must not swallow it ------------------------------------------------------------------------------------
 
 STUBBORN = [

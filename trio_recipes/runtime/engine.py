@@ -85,7 +85,10 @@ class Engine:
                 background.start_soon(self._after_grace, cancellation)
             if self.deadline is not None:
                 background.start_soon(self._at_deadline, self.deadline)
-            outcome = await self.driver.run_root(Enter(ROOT, "session", partial(walk_recipe, self.frame, ROOT)))
+            try:
+                outcome = await self.driver.run_root(Enter(ROOT, "session", partial(walk_recipe, self.frame, ROOT)))
+            finally:
+                self._background = None  # a request that comes from now on has no grace left to wait for
             background.cancel_scope.cancel(reason="the run has ended")
         return outcome
 
