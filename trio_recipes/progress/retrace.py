@@ -276,7 +276,7 @@ class Retrace(Replay):
             return self._at_gate(ask)
         if isinstance(ask, NeedRecipe):
             return self._call(ask)
-        return super()._answer(ask)
+        return Replay._answer(self, ask)
 
     def _at_gate(self, ask: Gate) -> Outcome:
         gate, gates = self.progress.gates.get(ask.path), self.trail.gates

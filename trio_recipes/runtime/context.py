@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from attrs import Factory
+from attrs import Factory, field
 
 from trio_recipes.classes import define
 from trio_recipes.progress.path import cleanups_behind, in_cleanup
@@ -60,6 +59,7 @@ class RunContext:
     pacer: Pacer | None = None
     budget: Budget = Factory(Budget)
     collector: Collector = Factory(Collector)
+    _begun: set[str] | None = field(default=None, init=False)
 
     def starts_nothing(self, parent: Scope, path: str) -> bool:
         """The checkpoint of graceful cancellation, before ``path`` begins below ``parent``; of a run that finishes."""
@@ -75,8 +75,8 @@ class RunContext:
 
     def had_begun(self, path: str) -> bool:
         """Whether an earlier run began steps of ``path``: it is entered then, since a ``finally`` may be due."""
-        return self.cleans_up and path in self.progress.records and path in self._begun
-
-    @cached_property
-    def _begun(self) -> set[str]:
-        return self.progress.begun()
+        if not self.cleans_up or path not in self.progress.records:
+            return False
+        if self._begun is None:
+            self._begun = self.progress.begun()
+        return path in self._begun
