@@ -1,6 +1,7 @@
 """What every test gets: a home of its own, reproducible property tests, the fast folders first."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 settings.register_profile("quick", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=20)
 settings.load_profile("ci" if os.environ.get("CI") else "quick")
+
+# What a shell starts in the background ignores Ctrl+C, and every process of the tests would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Pure code first: a mistake there shows in seconds, not after the tests that wait for real processes.
 FAST_FIRST = ("architecture", "docs", "language", "progress")

@@ -19,6 +19,16 @@ def open_store(folder: Path) -> SqliteStore:
     return SqliteStore.open(str(folder / "store"), durability="process")
 
 
+_OPENINGS: list[Opening] = []
+"""What the test that runs has opened; conftest.py closes it."""
+
+
+def close_all() -> None:
+    """Close what the test left open."""
+    while _OPENINGS:
+        _OPENINGS.pop().connection.close()
+
+
 def lock_in(store: SqliteStore) -> RunnerLock:
     """A runner that is alive until its lock is released."""
     lock = RunnerLock(store.layout)
@@ -40,11 +50,13 @@ def run_by(store: SqliteStore, lock: RunnerLock, session_id: str = ID) -> Openin
     """A session that ``lock`` runs."""
     opening = create(store.file(session_id), created(session_id), [], lock)
     assert opening is not None
+    _OPENINGS.append(opening)
     return opening
 
 
 def resumed(file: SessionFile, lock: RunnerLock) -> Opening:
-    return begin(file, lock, lambda _progress: None)
+    _OPENINGS.append(opening := begin(file, lock, lambda _progress: None))
+    return opening
 
 
 def rows(after: int, *events: Event, run: int = 1) -> list[EventRow]:

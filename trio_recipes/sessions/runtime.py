@@ -82,6 +82,10 @@ class Runtime:
     sessions: dict[str, Session] = field(factory=dict)
     _token: trio.lowlevel.TrioToken = field(factory=trio.lowlevel.current_trio_token)
 
+    def __repr__(self) -> str:
+        """For people: what it is made of is large, and knows secrets."""
+        return f"<Runtime of {self.project}: {len(self.sessions)} sessions>"
+
     async def start(
         self,
         recipe: Recipe | str | os.PathLike[str],

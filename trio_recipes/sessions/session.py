@@ -109,6 +109,10 @@ class Session:
     _news: trio.Event = field(factory=trio.Event)
     _taken: set[str] = field(factory=set)
 
+    def __repr__(self) -> str:
+        """For people: what it is made of is large, refers back to it, and knows secrets."""
+        return f"<Session {self.id}: {self.status}>"
+
     # --- stopping it ---------------------------------------------------------------------------------------------
 
     def cancel(

@@ -37,6 +37,7 @@ def test_mounting(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction':DeprecationWarning")  # its own, from Python 3.14 on
 def test_amplifiers_own_validator_finds_nothing_wrong() -> None:
     async def main() -> Any:
         return await ToolValidator().validate("trio_recipes.integrations.amplifier")

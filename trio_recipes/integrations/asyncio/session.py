@@ -29,6 +29,10 @@ class Session:
 
     _session: TrioSession = field(alias="session")
 
+    def __repr__(self) -> str:
+        """As the session in trio."""
+        return repr(self._session)
+
     @property
     def id(self) -> str:
         """The session's id, for ``show``, ``cancel`` and ``resume``."""
