@@ -2,7 +2,8 @@
 
 The sessions run in the environment that nox itself was installed into, not in a virtual environment each:
 they need the same packages, installing those five times takes longer than most sessions do, and on a machine
-that offers nothing but Python the README's one command makes the one environment there is.
+that offers nothing but Python the README's one command makes the one environment there is. Two make their own, and run
+only when they are named: `tests_on`, for other versions of Python, and `notebook`, for Jupyter.
 """
 
 import sys
@@ -13,6 +14,7 @@ import nox
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "tests"]
 
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PYTHON_FOLDERS = ("trio_recipes", "tests", "benchmarks", "docs")
 
 
@@ -52,6 +54,23 @@ def tests(session: nox.Session) -> None:
     `nox -s tests -- -n 0 -k name` for one of them, in this process.
     """
     run_module(session, "pytest", "-n", "auto", "--dist", "worksteal", "--durations=10", *session.posargs)
+
+
+@nox.session(python=PYTHONS, venv_backend="venv|virtualenv", reuse_venv=True)
+def tests_on(session: nox.Session) -> None:
+    """All tests under other versions of Python, each in an environment of its own; versions not found are skipped.
+
+    `nox -s tests_on-3.13` for one of them; `nox -s tests_on-3.13 -- -k name` for some tests.
+    """
+    session.install("-q", "-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+def notebook(session: nox.Session) -> None:
+    """The tests in a real Jupyter kernel, which is too large for the development environment."""
+    session.install("-q", "-e", ".[dev]", "nbclient>=0.11", "ipykernel>=7.4")
+    session.run("python", "-m", "pytest", "-n", "0", "tests/integrations/asyncio/test_notebook.py", *session.posargs)
 
 
 @nox.session

@@ -1,7 +1,7 @@
 """A web service that runs recipes.
 
 Try: uvicorn embed_starlette:app --timeout-graceful-shutdown 5
-FastAPI takes the same `lifespan`, and its routes may be written with the same calls.
+For FastAPI: embed_fastapi.py.
 
     POST /reports {"folder": "."}     starts a session          GET    /reports/ID     waits for the report
     GET  /reports/ID/events           follows it (JSON Lines)   DELETE /reports/ID     stops it

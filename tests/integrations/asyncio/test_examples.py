@@ -11,22 +11,32 @@ import urllib.error
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.campaign.lab import Lab, Runner, eventually
-from trio_recipes.events import Level, RunEnded, ScopeStarted
+from trio_recipes.events import Level, RunEnded, ScopeStarted, Source
+from trio_recipes.store.base import open_store
 from trio_recipes.testing import assert_no_survivors
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 
 SERVE = """
-import sys, uvicorn, embed_starlette
-embed_starlette.GRACE = float(sys.argv[2])
-uvicorn.run(embed_starlette.app, port=int(sys.argv[1]), loop=sys.argv[3], timeout_graceful_shutdown=1)
+import importlib, sys, uvicorn
+service = importlib.import_module(sys.argv[1])
+service.GRACE = float(sys.argv[3])
+uvicorn.run(service.app, port=int(sys.argv[2]), loop=sys.argv[4], timeout_graceful_shutdown=1)
 """
+
+SERVICES = ["embed_starlette", *(["embed_fastapi"] if find_spec("fastapi") else [])]
+UNDER = [
+    *((service, "asyncio") for service in SERVICES),
+    *([("embed_starlette", "uvloop")] if find_spec("uvloop") else []),
+]
 
 
 @pytest.fixture
@@ -64,6 +74,17 @@ def test_the_notebook(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(values[3][0]) == "cancelled"
 
 
+def test_a_suite_with_pytest_asyncio(lab: Lab) -> None:
+    """In a process of its own: here, that plugin is kept away from the tests."""
+    pytest.importorskip("pytest_asyncio")
+    lab.root.joinpath("pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    lab.root.joinpath("test_app.py").write_text((EXAMPLES / "embed_pytest.py").read_text())
+    for options in ([], ["-p", "no:trio", "--asyncio-mode=auto", "--asyncio-debug"]):
+        runner = lab.python("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options, "test_app.py")
+        assert runner.wait() == 0, runner.stdout
+        assert "5 passed" in runner.stdout
+
+
 async def _executed(code: str, namespace: dict[str, Any]) -> Any:
     """Run a cell and return the value of the expression at its end, if it ends in one."""
     tree = ast.parse(code)
@@ -81,7 +102,7 @@ async def _executed(code: str, namespace: dict[str, Any]) -> Any:
 
 
 class Service:
-    """``embed_starlette`` under uvicorn, and a client."""
+    """One of the services under uvicorn, and a client."""
 
     def __init__(self, runner: Runner, port: int) -> None:
         self.runner, self.port = runner, port
@@ -91,6 +112,7 @@ class Service:
             f"http://127.0.0.1:{self.port}/reports{path}",
             method=method,
             data=json.dumps(body).encode() if body else None,
+            headers={"Content-Type": "application/json"} if body else {},
         )
         with urllib.request.urlopen(request, timeout=15) as response:
             return str(response.read().decode())
@@ -98,10 +120,19 @@ class Service:
     def start(self, **context: Any) -> str:
         return str(json.loads(self.call("POST", **context))["session_id"])
 
+    def ask(self, method: str, path: str, **body: Any) -> HTTPConnection:
+        """Send a request, and leave the answer for later."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=15)
+        connection.request(
+            method, f"/reports{path}", json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+        )
+        return connection
+
     def answers(self) -> bool:
         try:
             self.call("GET", "/none")
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as error:
+            error.close()
             return True
         except OSError:
             return False
@@ -109,11 +140,11 @@ class Service:
 
 
 @contextmanager
-def serving(lab: Lab, grace: float = 5.0, loop: str = "asyncio") -> Generator[Service]:
+def serving(lab: Lab, example: str, grace: float = 5.0, loop: str = "asyncio") -> Generator[Service]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     runner = lab.python(
-        "-c", SERVE, str(port), str(grace), loop, env={"PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"}
+        "-c", SERVE, example, str(port), str(grace), loop, env={"PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"}
     )
     service = Service(runner, port)
     eventually(lambda: service.answers() or runner.code is not None, "the service")
@@ -121,9 +152,10 @@ def serving(lab: Lab, grace: float = 5.0, loop: str = "asyncio") -> Generator[Se
     yield service
 
 
-def test_a_web_service_runs_follows_and_stops_sessions(lab: Lab, folder: Path) -> None:
+@pytest.mark.parametrize(("example", "loop"), UNDER)
+def test_a_web_service_runs_follows_and_stops_sessions(lab: Lab, folder: Path, example: str, loop: str) -> None:
     lab.store = lab.root.parent / "home" / "store"
-    with serving(lab) as service:
+    with serving(lab, example, loop=loop) as service:
         session = service.start(folder=str(folder))
         assert json.loads(service.call("GET", f"/{session}"))["report"] == "3 files, 6 lines"
         lines = [json.loads(line) for line in service.call("GET", f"/{session}/events").splitlines()]
@@ -136,16 +168,17 @@ def test_a_web_service_runs_follows_and_stops_sessions(lab: Lab, folder: Path) -
         assert "Application shutdown complete" in service.runner.stderr
 
 
+@pytest.mark.parametrize("example", SERVICES)
 @pytest.mark.parametrize(
     ("number", "pause", "grace"),
     [(signal.SIGTERM, 1, 15.0), (signal.SIGTERM, 60, 0.2), (signal.SIGINT, 60, 0.2)],
     ids=["steps finish", "grace ends", "ctrl-c"],
 )
 def test_told_to_end_it_drains_and_leaves_nothing(
-    lab: Lab, folder: Path, number: signal.Signals, pause: float, grace: float
+    lab: Lab, folder: Path, example: str, number: signal.Signals, pause: float, grace: float
 ) -> None:
     lab.store = lab.root.parent / "home" / "store"
-    with serving(lab, grace) as service:
+    with serving(lab, example, grace) as service:
         session = service.start(folder=str(folder), pause=pause)
         eventually(lambda: in_hand(lab, session))
         service.runner.signal(number)
@@ -164,8 +197,9 @@ def in_hand(lab: Lab, session: str) -> bool:
     return sum(path.startswith("count[") for path in paths) == 3
 
 
-def test_a_client_that_waits_does_not_hold_up_the_end(lab: Lab, folder: Path) -> None:
-    with serving(lab, grace=0.1) as service:
+@pytest.mark.parametrize("example", SERVICES)
+def test_a_client_that_waits_does_not_hold_up_the_end(lab: Lab, folder: Path, example: str) -> None:
+    with serving(lab, example, grace=0.1) as service:
         session = service.start(folder=str(folder), pause=60)
         client = threading.Thread(target=_ignoring_errors, args=(service, f"/{session}"))
         client.start()
@@ -179,3 +213,57 @@ def test_a_client_that_waits_does_not_hold_up_the_end(lab: Lab, folder: Path) ->
 def _ignoring_errors(service: Service, path: str) -> None:
     with suppress(OSError):
         service.call("GET", path)
+
+
+@pytest.fixture
+def fast(lab: Lab) -> Generator[Service]:
+    """FastAPI's service, whose store the laboratory reads."""
+    pytest.importorskip("fastapi")
+    lab.store = lab.root.parent / "home" / "store"
+    with serving(lab, "embed_fastapi", grace=15.0) as service:
+        yield service
+
+
+def test_a_client_that_runs_and_waits_gets_the_report_or_the_reason(fast: Service, folder: Path) -> None:
+    assert json.loads(fast.call("POST", "/now", folder=str(folder))) == {"report": "3 files, 6 lines"}
+    (folder / "no.file").mkdir()
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fast.call("POST", "/now", folder=str(folder))
+    with caught.value as answer:
+        assert (answer.code, "Is a directory" in json.loads(answer.read())["detail"]) == (500, True)
+
+
+def test_a_client_that_leaves_stops_what_it_waited_for(lab: Lab, fast: Service, folder: Path) -> None:
+    client = fast.ask("POST", "/now", folder=str(folder), pause=60)
+    session = eventually(lambda: only_session(lab))
+    eventually(lambda: in_hand(lab, session))
+    client.close()
+    eventually(lambda: lab.status(session) == "cancelled")
+    assert_no_survivors(session)
+    assert stopped_by(lab, session) == (Source.HOST, Level.IMMEDIATE)
+    assert "Traceback" not in fast.runner.stderr
+
+
+def test_a_route_that_is_cancelled_stops_what_it_runs(lab: Lab, fast: Service, folder: Path) -> None:
+    """As uvicorn does with routes whose clients still wait when its patience with them ends."""
+    client = fast.ask("POST", "/now", folder=str(folder), pause=60)
+    session = eventually(lambda: only_session(lab))
+    eventually(lambda: in_hand(lab, session))
+    fast.runner.signal(signal.SIGTERM)
+    assert fast.runner.wait() == -signal.SIGTERM
+    client.close()
+    assert_no_survivors(session)
+    assert stopped_by(lab, session) == (Source.HOST, Level.IMMEDIATE)
+
+
+def only_session(lab: Lab) -> str:
+    """The one session of the store, or nothing yet."""
+    return next((name for name, _ in open_store(str(lab.store)).standings()), "") if lab.store.exists() else ""
+
+
+def stopped_by(lab: Lab, session: str) -> tuple[Source, Level]:
+    """Who stopped a session, and how."""
+    ended = lab.events(session)[-1]
+    assert isinstance(ended, RunEnded)
+    assert ended.cancellation is not None
+    return ended.cancellation.source, ended.cancellation.level
