@@ -1,5 +1,6 @@
 """The parts that decide: progress, questions, the door; and what is said when the SDK is missing."""
 
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from trio_recipes.frontends.mcp.gates import Question, can_ask
 from trio_recipes.frontends.mcp.guard import LOOPBACK, Doorkeeper
 from trio_recipes.frontends.mcp.http import Address
 from trio_recipes.frontends.mcp.progress import Notices, Tally
-from trio_recipes.frontends.mcp.wire import Received, Sent
+from trio_recipes.frontends.mcp.wire import Received, Sent, without_lone_surrogates
 from trio_recipes.frontends.mcp.work import Work
 from trio_recipes.frontends.tool.tool import RecipesTool
 from trio_recipes.sessions.opening import open_runtime
@@ -169,6 +170,22 @@ async def _write_slowly(fd: int, chunks: list[bytes]) -> None:
         for chunk in chunks:
             await stream.send_all(chunk)
             await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize(
+    ("sent", "taken"),
+    [
+        (r'"plain \u00e9 \uD83D\uDE00 \ud83d\ude00"', r'"plain \u00e9 \uD83D\uDE00 \ud83d\ude00"'),
+        (r'"cut \ud83d"', r'"cut \ufffd"'),
+        (r'"\uDE00 rest"', r'"\ufffd rest"'),
+        (r'"\ud83d\ud83d\ude00"', r'"\ufffd\ud83d\ude00"'),
+        (r'"a path: C:\\ud83d"', r'"a path: C:\\ud83d"'),
+        (r'"C:\\\ud83d\n"', r'"C:\\\ufffd\n"'),
+    ],
+)
+def test_halves_of_characters_are_replaced(sent: str, taken: str) -> None:
+    assert without_lone_surrogates(sent.encode()).decode() == taken
+    json.loads(taken).encode()
 
 
 async def test_a_client_that_reads_no_more_has_gone() -> None:

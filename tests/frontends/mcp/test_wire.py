@@ -187,6 +187,49 @@ def test_a_client_that_is_killed_takes_its_sessions_along(tmp_path: Path) -> Non
     assert invoke("resume", "@last", "--plan", cwd=tmp_path).returncode == 0
 
 
+def test_a_client_that_stops_reading_has_gone_even_if_it_could_still_write(tmp_path: Path) -> None:
+    write_recipe(tmp_path, _SLOW)
+    with wired(tmp_path) as wire:
+        wire.run("probe.yaml")
+        eventually(deaf_runs)
+        assert wire.process.stdout
+        wire.process.stdout.close()
+        assert wire.process.wait(PATIENCE) == 0
+    assert_stopped("the MCP client has gone", "host")
+
+
+def test_noise_harms_no_call(tmp_path: Path) -> None:
+    write_recipe(tmp_path, QUICK)
+    with wired(tmp_path) as wire:
+        assert wire.process.stdin
+        for noise in ("noise", "", "[]", "null", "{}", "[" * 100_000, '{"jsonrpc": "2.0", "id": {}, "method": "ping"}'):
+            wire.process.stdin.write(f"{noise}\n")
+        call = wire.run("probe.yaml")
+        assert wire.next()["id"] == call
+        cut = wire.ask("tools/call", name="recipes", arguments={"operation": "status", "session_id": "\ud83d"})
+        answer = wire.next()
+        assert (answer["id"], answer["result"]["isError"]) == (cut, True)
+        wire.process.stdin.write('{"jsonrpc": "2.0", "id": 7, "met')  # its last words
+        wire.process.stdin.close()
+        assert wire.process.wait(PATIENCE) == 0
+
+
+def test_two_servers_share_a_store(tmp_path: Path) -> None:
+    write_recipe(tmp_path, _SLOW)
+    with wired(tmp_path) as one, wired(tmp_path) as other:
+        call = one.run("probe.yaml")
+        eventually(deaf_runs)
+        session_id = shown()["session_id"]
+        for operation, said in (("resume", "SessionBusyError"), ("cancel", "graceful"), ("cancel", "immediate")):
+            arguments = {"operation": operation, "session_id": session_id}
+            other.ask("tools/call", name="recipes", arguments=arguments)
+            assert said in json.dumps(other.next())
+        ended = one.next()
+        assert (ended["id"], ended["result"]["isError"]) == (call, True)
+        assert "CancellationRequestedError" in json.dumps(ended)
+    assert_no_survivors(session_id)
+
+
 def test_a_second_call_to_end_waits_for_no_kill_grace(tmp_path: Path) -> None:
     write_recipe(tmp_path, DEAF.rstrip() + "\n  kill_grace: 60\n")
     with wired(tmp_path) as wire:

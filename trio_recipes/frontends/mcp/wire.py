@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import stat
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +18,7 @@ from attrs import field
 from mcp.server.stdio import stdio_server
 
 from trio_recipes.classes import define
+from trio_recipes.runtime.scope import concurrent
 
 if TYPE_CHECKING:
     from mcp.server import Server
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
     from trio_recipes.frontends.mcp.ending import Ending
 
 _FIRST_FREE = 3
+
+_ESCAPE = re.compile(
+    rb"""\\ (?: u[dD][89abAB][0-9a-fA-F]{2} \\u[dD][c-fC-F][0-9a-fA-F]{2}  # a pair: one character
+            | (?P<lone> u[dD][89a-fA-F][0-9a-fA-F]{2} )
+            | . )""",
+    re.VERBOSE,
+)
 
 
 def claim() -> tuple[int, int]:
@@ -51,8 +61,19 @@ async def serve_wire(server: Server[Any], wire: tuple[int, int], ending: Ending)
     async with trio.lowlevel.FdStream(reading) as source, trio.lowlevel.FdStream(writing) as sink:
         # The SDK asks for anyio's files; these have what it uses of them.
         files = cast(Any, Received(source, ending.farewell)), cast(Any, Sent(sink, ending.client_gone))
-        async with stdio_server(*files) as (received, sent):
+        async with stdio_server(*files) as (received, sent), concurrent() as nursery:
+            nursery.start_soon(_once_unread, wire, ending.client_gone)
             await server.run(received, sent, server.create_initialization_options())
+            nursery.cancel_scope.cancel(reason="the wire has ended")
+
+
+async def _once_unread(wire: tuple[int, int], act: Callable[[], None]) -> None:
+    """Act when nobody reads our output any more: a client may close that alone, and write nothing."""
+    reading, writing = map(os.fstat, wire)
+    is_a_wire_of_its_own = (reading.st_dev, reading.st_ino) != (writing.st_dev, writing.st_ino)
+    if is_a_wire_of_its_own and (stat.S_ISFIFO(writing.st_mode) or stat.S_ISSOCK(writing.st_mode)):
+        await trio.lowlevel.wait_readable(wire[1])  # nothing ever comes from there, but its end does
+        act()
 
 
 @define(eq=False)
@@ -79,7 +100,7 @@ class Received:
                 await self.ended()
                 raise StopAsyncIteration
             self._take(bytes(chunk))
-        return self._lines.popleft().decode("utf-8", "replace")
+        return without_lone_surrogates(self._lines.popleft()).decode("utf-8", "replace")
 
     def _take(self, chunk: bytes) -> None:
         first, *others = chunk.split(b"\n")
@@ -88,6 +109,16 @@ class Received:
             self._lines.append(b"".join(self._begun))
             self._lines.extend(others[:-1])
             self._begun = [others[-1]]
+
+
+def without_lone_surrogates(line: bytes) -> bytes:
+    """A line of JSON without escaped halves of characters, which clients in JavaScript send when they cut a text.
+
+    The SDK's parser takes none of them, and would leave the request without an answer.
+    """
+    if b"\\ud" not in line and b"\\uD" not in line:
+        return line
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found["lone"] else found[0], line)
 
 
 @define(eq=False)
