@@ -17,6 +17,7 @@ from trio_recipes.agents.prices import Prices, load_prices
 from trio_recipes.agents.prices import Source as PriceSource
 from trio_recipes.agents.resolver import Resolver, StandardResolver
 from trio_recipes.classes import frozen
+from trio_recipes.errors import ConfigurationError
 from trio_recipes.processes.trees import ProcessTrees
 from trio_recipes.runtime.scope import concurrent
 from trio_recipes.sessions.policy import Policy
@@ -76,8 +77,13 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
 
     Raises:
         StoreUnusableError: if the store can't be used.
-        ConfigurationError: if the agents can't be loaded.
+        ConfigurationError: if the agents can't be loaded, or trio does not run here.
     """
+    if not trio.lowlevel.in_trio_task():
+        raise ConfigurationError(
+            "trio_recipes.open_runtime is for trio: in an asyncio application, use the one of "
+            "trio_recipes.integrations.asyncio; in a program without a loop, trio.run(trio_recipes.run_recipe, …)"
+        )
     base = await trio.to_thread.run_sync(partial(_lay_out, store, agents, project, durability, prices))
     hosts: BaseException | None = None
     try:

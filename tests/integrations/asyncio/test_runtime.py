@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 
+import trio_recipes
 from tests.campaign.lab import Lab
 from tests.integrations.asyncio.loops import Host, until
 from trio_recipes import (
@@ -23,7 +24,7 @@ from trio_recipes import (
     Source,
     StepFailedError,
 )
-from trio_recipes.errors import StoreUnusableError
+from trio_recipes.errors import ConfigurationError, StoreUnusableError
 from trio_recipes.integrations.asyncio import ForTrio, Runtime, Session, open_runtime, run_recipe
 from trio_recipes.runtime.ports import AgentCall
 from trio_recipes.testing import ScriptedAgent, assert_no_survivors
@@ -175,6 +176,7 @@ def test_a_session_nobody_can_hold_any_more_is_stopped(lab: Lab) -> None:
                 starting.cancel()
                 await asyncio.wait([starting])
                 held += [] if starting.cancelled() else [starting.result()]
+                assert [each for each in runtime.sessions.values() if each.result is None] == held, "still running"
             for session in runtime.sessions.values():
                 if session in held:
                     session.cancel(immediate=True)
@@ -182,6 +184,15 @@ def test_a_session_nobody_can_hold_any_more_is_stopped(lab: Lab) -> None:
                 assert result.cancellation
                 assert result.cancellation.source is (Source.API if session in held else Source.HOST)
             assert len(held) < 12
+
+    Host()(main)
+
+
+def test_the_wrong_door_says_which_is_the_right_one() -> None:
+    async def main() -> None:
+        with pytest.raises(ConfigurationError, match=r"use the one of trio_recipes.integrations.asyncio"):
+            async with trio_recipes.open_runtime():
+                raise AssertionError
 
     Host()(main)
 

@@ -48,7 +48,11 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
-async def outlast(future: asyncio.Future[Any], on_cancel: Callable[[asyncio.CancelledError], object]) -> None:
+def _ignore(_error: asyncio.CancelledError) -> None:
+    pass
+
+
+async def outlast(future: asyncio.Future[Any], on_cancel: Callable[[asyncio.CancelledError], object] = _ignore) -> None:
     """Wait for a future to be done, whatever happens to this task.
 
     Args:
@@ -70,10 +74,6 @@ async def outlast(future: asyncio.Future[Any], on_cancel: Callable[[asyncio.Canc
             raise first
     finally:
         del first  # it refers to this frame
-
-
-def _ignore(_error: asyncio.CancelledError) -> None:
-    pass
 
 
 class Guest:
@@ -126,7 +126,7 @@ class Guest:
         if not self._users:
             self._leaving = True
             self._leave.set()
-            await outlast(self.ended, _ignore)
+            await outlast(self.ended)
 
     def cancel(self, reason: str) -> None:
         """Stop everything in the run, and end it."""
@@ -143,9 +143,9 @@ class Guest:
             await asyncio.wait([self.ended])
         except asyncio.CancelledError:
             for owner in [task for task in self._users.values() if task is not None]:
-                await outlast(owner, _ignore)  # noqa: ASYNC102  asyncio: it outlasts cancellation
+                await outlast(owner)  # noqa: ASYNC102  asyncio: it outlasts cancellation
             self.cancel("the event loop ends")
-            await outlast(self.ended, _ignore)  # noqa: ASYNC102  asyncio: it outlasts cancellation
+            await outlast(self.ended)  # noqa: ASYNC102  asyncio: it outlasts cancellation
             raise
 
     async def _out_of_the_way(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -13,6 +13,7 @@ from trio_recipes.classes import frozen
 from trio_recipes.events import Source
 from trio_recipes.integrations.asyncio.bridge import in_trio
 from trio_recipes.integrations.asyncio.calls import Call
+from trio_recipes.integrations.asyncio.guest import outlast
 from trio_recipes.integrations.asyncio.likeness import method_like
 from trio_recipes.integrations.asyncio.session import Session
 from trio_recipes.sessions.runtime import Runtime as TrioRuntime
@@ -126,13 +127,15 @@ class Runtime:
 
 
 async def _held(begin: Callable[[], Awaitable[TrioSession]]) -> Session:
-    """Begin a session; one that was begun for a task that is cancelled meanwhile is nobody's, and is stopped."""
+    """Begin a session; one that was begun for a task that is cancelled meanwhile is nobody's: it is stopped first."""
     call = Call(begin)
     try:
         return Session(await call.result())
     except asyncio.CancelledError:
-        if call.value is not None:
-            call.value.cancel("the task that started it was cancelled", immediate=True, source=Source.HOST)
+        session = call.value
+        if session is not None and session.result is None:
+            session.cancel("the task that started it was cancelled", immediate=True, source=Source.HOST)
+            await outlast(Call(session.wait).future)  # noqa: ASYNC102  asyncio: it outlasts cancellation
         raise
 
 
