@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -445,6 +446,31 @@ def test_a_function_of_asyncio_is_really_cancelled_with_its_step(any_host: Host,
         assert log == ["begun", "ended"] * 3
 
     any_host(main)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_an_eager_function_that_stops_its_own_session_at_once_is_cancelled(lab: Lab) -> None:
+    log: list[str] = []
+
+    async def main() -> None:
+        factory = getattr(asyncio, "eager_task_factory")  # noqa: B009  type checkers know Python 3.11
+        asyncio.get_running_loop().set_task_factory(factory)
+
+        async def stop() -> None:
+            log.append("begun")
+            (session,) = runtime.sessions.values()
+            session.cancel("by its own step", immediate=True)
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                log.append("ended")
+
+        async with opened(lab, functions={"stop": stop}) as runtime:
+            with pytest.raises(CancellationRequestedError):
+                await runtime.run(lab.write("stops", **functions(stop=stop)))
+            assert log == ["begun", "ended"]
+
+    Host()(main)
 
 
 class Assistant:

@@ -34,6 +34,7 @@ class Visit(Generic[T]):
     def __init__(self, loop: asyncio.AbstractEventLoop, work: Callable[[], Awaitable[T]], name: str) -> None:
         self._loop, self._work, self._name = loop, work, name
         self._waiter: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        self._begun = False
         self._task: asyncio.Task[T] | None = None
         self._raise_cancel: Callable[[], NoReturn] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -45,7 +46,7 @@ class Visit(Generic[T]):
         begin = self._loop.call_soon(self._begin, context=contextvars.copy_context())
 
         def abort(raise_cancel: Callable[[], NoReturn]) -> trio.lowlevel.Abort:
-            if self._task is None or self._loop.is_closed():
+            if not self._begun or self._loop.is_closed():
                 begin.cancel()
                 return trio.lowlevel.Abort.SUCCEEDED
             self._stop(raise_cancel)
@@ -55,9 +56,12 @@ class Visit(Generic[T]):
         return value
 
     def _begin(self) -> None:
+        self._begun = True
         self._task = self._loop.create_task(self._run(), name=self._name)
         asyncio._unregister_task(self._task)  # it ends with its step, not when asyncio cancels all tasks
         self._task.add_done_callback(self._ended)
+        if self._raise_cancel is not None:  # an eager task has stopped its own session in its first piece
+            self._stop(self._raise_cancel)
 
     async def _run(self) -> T:
         return await self._work()
@@ -94,7 +98,9 @@ class Visit(Generic[T]):
     # --- stopping it ---------------------------------------------------------------------------------------------
 
     def _stop(self, raise_cancel: Callable[[], NoReturn]) -> None:
-        assert self._task is not None
+        if self._task is None:
+            self._raise_cancel = raise_cancel
+            return
         if not self._task.cancel("the step was stopped"):
             return  # it has ended already, and says so in a moment
         self._raise_cancel = raise_cancel
