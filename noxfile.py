@@ -85,6 +85,30 @@ def bench(session: nox.Session) -> None:
     run_module(session, "benchmarks", *(session.posargs or ["--quick"]))
 
 
+PEERS = {
+    "burr": ("apache-burr[aiosqlite,tracking]>=0.43,<0.44",),
+    "dbos": ("dbos>=3.4,<4",),
+    "langgraph": ("langgraph>=1.2,<2", "langgraph-checkpoint-sqlite>=3.1,<4"),
+    "prefect": ("prefect>=3.9,<4",),
+}
+"""What the benchmarks compare us with, each in an environment of its own: none of them is needed for anything else."""
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+@nox.parametrize("name", [nox.param(name, id=name) for name in PEERS])
+def peer(session: nox.Session, name: str) -> None:
+    """Make the environment of one other project; `peers` makes all of them and measures."""
+    session.install(*PEERS[name])
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Measure the same work in other projects, beside ours; `nox -s peers -- …` passes on what follows."""
+    for name in PEERS:
+        session.notify(f"peer({name})")
+    session.notify("bench", ["others", "--peers", str(Path(session.cache_dir).parent), *session.posargs])
+
+
 @nox.session
 def crash(session: nox.Session) -> None:
     """Kill 500 runners at moments drawn by chance, damage stores, load one: see docs/reliability.md."""

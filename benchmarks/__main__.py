@@ -24,26 +24,38 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory(
         prefix="trio_recipes-bench-", dir=options.folder, ignore_cleanup_errors=True
     ) as at:
-        bench = Bench(options.quick, Path(at), ROOT)
+        bench = Bench(options.quick, Path(at), ROOT, options.peers)
         facts = machine.facts(bench.folder, ROOT) | {"run": "quick" if options.quick else "full"}
         print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
-        groups = [_measure(group, bench) for group in _chosen(options.names)]
+        chosen = _chosen(options)
+        groups = [_measure(group, bench) for group in chosen]
     print(f"\n{table.summary(groups)}")
     if options.json:
         options.json.write_text(_json(facts, groups), encoding="utf-8")
     if options.write:
+        measured = list(zip(chosen, groups, strict=True))
+        _write(options.write, page.FIGURES, facts, [result for group, result in measured if not group.peers])
+        _write(options.write, page.PEERS, facts, [result for group, result in measured if group.peers])
+
+
+def _write(file: Path, block: page.Block, facts: Mapping[str, str], groups: Sequence[GroupResult]) -> None:
+    """Replace a block of the page, if any of its groups was measured."""
+    if groups:
         pictures = [figure for group in groups for figure in group.figures]
-        page.write(options.write, table.as_markdown(groups, facts, options.write.stem), pictures)
+        page.write(file, block, table.as_markdown(groups, facts, file.stem), pictures)
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
     parser = ArgumentParser("python -m benchmarks", description="Measure trio_recipes beside baselines.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(group.name for group in GROUPS)}")
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions: about two minutes")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions: less than a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there too")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="replace the figures in this Markdown page")
     parser.add_argument(
         "--folder", type=Path, help="measure the disk that this folder is on (default: the temporary one)"
+    )
+    parser.add_argument(
+        "--peers", type=Path, metavar="FOLDER", help="measure others too, whose environments it holds (`nox -s peers`)"
     )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.names) - {group.name for group in GROUPS})
@@ -52,8 +64,11 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     return options
 
 
-def _chosen(names: Sequence[str]) -> list[Group]:
-    return [group for group in GROUPS if not names or group.name in names]
+def _chosen(options: Namespace) -> list[Group]:
+    """Those that are named; without names all, others only where they are."""
+    if options.names:
+        return [group for group in GROUPS if group.name in options.names]
+    return [group for group in GROUPS if options.peers or not group.peers]
 
 
 def _measure(group: Group, bench: Bench) -> GroupResult:

@@ -16,7 +16,20 @@ if TYPE_CHECKING:
     from benchmarks.figure import Figure
     from benchmarks.result import Result
 
-Probe: TypeAlias = Callable[[], Awaitable[Mapping[str, float]]]
+
+@frozen
+class Cannot:
+    """Instead of one measurement: it can't be had, while others can.
+
+    Args:
+        why: for the table.
+    """
+
+    why: str
+
+
+Measured: TypeAlias = "Mapping[str, float] | Mapping[str, float | Cannot]"
+Probe: TypeAlias = Callable[[], Awaitable[Measured]]
 """Measures once. What it measured has names, so that one run of something may give several figures."""
 
 
@@ -75,14 +88,16 @@ class Bench:
     """What a group of cases gets from the harness.
 
     Args:
-        quick: measure less; the whole suite takes about two minutes.
+        quick: measure less; the whole suite takes less than a minute.
         folder: on the disk that is measured: all stores and databases lie below it.
         root: of the project; where commands run.
+        peers: the folder that holds an environment for each peer, if there is one.
     """
 
     quick: bool
     folder: Path
     root: Path
+    peers: Path | None = None
 
     def pick(self, full: int, quick: int) -> int:
         """A size or a number of repetitions."""
@@ -102,9 +117,11 @@ class Group:
         title: for people.
         open: makes the cases, for as long as they are measured.
         draw: makes figures of the results.
+        peers: whether it needs the environments of peers; it is left out where there are none.
     """
 
     name: str
     title: str
     open: Callable[[Bench], AbstractAsyncContextManager[Sequence[Case]]]
     draw: Draw = _no_figures
+    peers: bool = False

@@ -18,7 +18,7 @@ class Result:
         row: what was measured.
         ours: our measurements, or None if there are none.
         baseline: those of the baseline.
-        problem: why there are none.
+        problem: why there are none, of ours or of the baseline.
     """
 
     row: Row
@@ -35,7 +35,7 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        if self.ours is None:
+        if self.ours is None or self.problem:
             return Verdict.CANNOT
         return judge(self.row.targets, self.ours.median, self.baseline.median if self.baseline else None)
 

@@ -17,14 +17,15 @@ def cells(result: Result) -> tuple[str, ...]:
     target = " and ".join(target.text(show) for target in row.targets)
     mine = tuple(show(value) for value in (ours.median, ours.p95, ours.p99, ours.maximum)) if ours else ("",) * 4
     theirs = (show(baseline.median), show(baseline.p95)) if baseline else ("", "")
-    what = f"{row.what}: {result.problem}" if result.problem else row.what
+    what = f"{row.what}: {result.problem}" if result.problem and not ours else row.what
+    against = f"{row.against}: {result.problem}" if result.problem and ours else row.against
     return (
         ratio,
         target,
         str(result.verdict),
         what,
         *mine,
-        row.against,
+        against,
         *theirs,
         str(len(ours.values)) if ours else "",
     )

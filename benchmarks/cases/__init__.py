@@ -13,6 +13,7 @@ from benchmarks.cases import (
     cancel_width,
     many_sessions,
     memory,
+    others,
     resume,
     start_up,
     step_cost,
@@ -32,4 +33,5 @@ GROUPS = (
     resume.GROUP,
     memory.GROUP,
     many_sessions.GROUP,
+    others.GROUP,
 )

@@ -6,7 +6,6 @@ moment at which the session can be read back as cancelled from the store.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -15,9 +14,9 @@ from functools import partial
 from pathlib import Path
 
 import trio
-from attrs import define, field
 
 from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.helper_process import HelperProcess, started
 from benchmarks.plots import distributions
 from benchmarks.recipes import single
 from benchmarks.target import More, Within
@@ -30,43 +29,9 @@ from trio_recipes.sessions.session import Session
 _IN_PROCESS = "`session.cancel(immediate=True)` in process"
 _SOON = (More(5e-3), Within(10e-3))
 ROWS = (
-    Row(
-        "request durable → the step's `finally` runs",
-        "finally",
-        _IN_PROCESS,
-        "own finally",
-        (More(5e-3), Within(10e-3)),
-    ),
+    Row("request durable → the step's `finally` runs", "finally", _IN_PROCESS, "own finally", _SOON),
     Row("request durable → read back as `cancelled`", "durable", _IN_PROCESS, "own durable", (Within(50e-3),)),
 )
-
-
-@define(eq=False)
-class Requester:
-    """The other process."""
-
-    process: trio.Process
-    _unread: bytearray = field(factory=bytearray)
-
-    async def cancel(self, session_id: str) -> int:
-        """Have it cancel a session; returns when the request was durable."""
-        assert self.process.stdin is not None
-        await self.process.stdin.send_all(f"{session_id}\n".encode())
-        answer = await self.line()
-        if not answer.isdigit():
-            raise CannotMeasureError(f"the other process: {answer}")
-        return int(answer)
-
-    async def line(self) -> str:
-        assert self.process.stdout is not None
-        while b"\n" not in self._unread:
-            received = await self.process.stdout.receive_some()
-            if not received:
-                raise CannotMeasureError("the other process has ended")
-            self._unread += received
-        line, _, rest = self._unread.partition(b"\n")
-        self._unread = rest
-        return line.decode()
 
 
 class Clocked(Waiting):
@@ -81,40 +46,33 @@ class Clocked(Waiting):
             self.ended_at = time.monotonic_ns()
 
 
+def requester_command(store: Path, project: Path) -> list[str]:
+    """A warm process that cancels sessions of a store by their ids."""
+    return [sys.executable, "-m", "benchmarks.requester", str(store), str(project)]
+
+
 @asynccontextmanager
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     clocked, store = Clocked(), bench.folder / "other"
     async with (
         open_runtime(store=store, functions={"wait": clocked}, project=bench.folder, agents="echo") as runtime,
-        _requester(bench, store) as requester,
+        started(requester_command(store, bench.folder), bench.root) as requester,
     ):
+        await requester.line()
         ours = partial(_from_outside, runtime, clocked, requester)
         yield [Case(ROWS, ours, partial(_in_process, runtime, clocked), bench.pick(100, 10), warm_ups=2)]
 
 
-@asynccontextmanager
-async def _requester(bench: Bench, store: Path) -> AsyncGenerator[Requester]:
-    command = [sys.executable, "-m", "benchmarks.requester", str(store), str(bench.folder)]
-    process = await trio.lowlevel.open_process(command, cwd=bench.root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        requester = Requester(process)
-        await requester.line()
-        yield requester
-    finally:
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                await trio.aclose_forcefully(pipe)
-        with trio.move_on_after(5, shield=True):
-            await process.wait()
-
-
-async def _from_outside(runtime: Runtime, clocked: Clocked, requester: Requester) -> dict[str, float]:
+async def _from_outside(runtime: Runtime, clocked: Clocked, requester: HelperProcess) -> dict[str, float]:
     session = await _waiting(runtime, clocked)
     box: list[int] = []
 
     async def ask() -> None:
-        box.append(await requester.cancel(session.id))
+        await requester.say(session.id)
+        answer = await requester.line()
+        if not answer.isdigit():
+            raise CannotMeasureError(f"the other process: {answer}")
+        box.append(int(answer))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)

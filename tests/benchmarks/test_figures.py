@@ -1,9 +1,11 @@
 """Medians, ratios and verdicts are computed right. Nothing here measures time."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import page
-from benchmarks.case import Case, Row
+from benchmarks.case import Cannot, Case, Row
 from benchmarks.cases import GROUPS
 from benchmarks.harness import results_of, run_case
 from benchmarks.result import GroupResult, Result
@@ -103,16 +105,43 @@ def test_what_cannot_be_measured_has_its_reason_in_the_table() -> None:
 
 
 def test_figures_are_replaced_between_the_markers() -> None:
-    text = f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n"
-    once = page.replaced(text, "new")
-    assert once == f"before\n{page.BEGIN}\n\nnew\n\n{page.END}\nafter\n"
-    assert page.replaced(once, "new") == once
+    begin, end = page.FIGURES.begin, page.FIGURES.end
+    once = page.replaced(f"before\n{begin}\nold\n{end}\nafter\n", page.FIGURES, "new")
+    assert once == f"before\n{begin}\n\nnew\n\n{end}\nafter\n"
+    assert page.replaced(once, page.FIGURES, "new") == once
+
+
+def test_the_figures_of_others_are_replaced_alone() -> None:
+    text = "".join(f"{block.begin}\nold\n{block.end}\n" for block in (page.FIGURES, page.PEERS))
+    found = page.replaced(text, page.PEERS, "new")
+    assert f"{page.FIGURES.begin}\nold\n{page.FIGURES.end}" in found
+    assert f"{page.PEERS.begin}\n\nnew\n\n{page.PEERS.end}" in found
+
+
+@pytest.mark.parametrize("block", [page.FIGURES, page.PEERS])
+def test_the_page_has_a_place_for_each_block(block: page.Block) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert text.count(block.begin) == text.count(block.end) == 1
 
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="figures: begin"):
-        page.replaced("nothing here", "new")
+        page.replaced("nothing here", page.FIGURES, "new")
 
 
 def test_groups_have_names_of_their_own() -> None:
     assert len({group.name for group in GROUPS}) == len(GROUPS)
+
+
+async def test_what_one_of_several_cannot_has_its_reason_beside_it() -> None:
+    async def ours() -> dict[str, float]:  # noqa: ASYNC124  its place is async
+        return {"ours": 1.0}
+
+    async def others() -> dict[str, float | Cannot]:  # noqa: ASYNC124  its place is async
+        return {"one": 2.0, "two": Cannot("it has no such thing")}
+
+    rows = (Row("this", "ours", "One", "one", (Times(0.5),)), Row("this", "ours", "Two", "two", (Times(0.5),)))
+    one, two = await run_case(Case(rows, ours, others, repetitions=2))
+    assert (one.verdict, one.ratio) == (Verdict.MET, 0.5)
+    assert (two.verdict, two.ours) == (Verdict.CANNOT, Series((1.0, 1.0)))
+    assert "Two: it has no such thing" in as_text(GroupResult("g", "Group", (two,), 0.1, 0.2, 1.0))
