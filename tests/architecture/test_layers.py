@@ -20,11 +20,13 @@ PACKAGE = "trio_recipes"
 BASE = {"_version", "classes", "errors", "failure", "masking", "values", "statuses", "events"}
 PURE = BASE | {"language", "progress"}
 ENGINE = PURE | {"runtime", "processes", "steps", "agents", "store"}
-LIBRARY = ENGINE | {"sessions"}
+LIBRARY = ENGINE | {"sessions", "interpreter"}
 
 # A unit is a folder or a module right under the package. What it may import, besides itself:
 MAY_IMPORT: Mapping[str, set[str]] = {
     "_version": set(),
+    "_ground": set(),
+    "interpreter": set(),
     "classes": set(),
     "errors": BASE,
     "failure": BASE,
@@ -39,14 +41,14 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "steps": PURE | {"runtime.ports", "processes"},
     "agents": PURE | {"runtime.ports", "processes"},
     "store": BASE | {"progress"},
-    "sessions": ENGINE,
+    "sessions": ENGINE | {"interpreter"},
     "frontends": LIBRARY,
     # Amplifier calls the tool that every agent loop calls.
     "integrations": LIBRARY | {"frontends.tool"},
     "testing": LIBRARY,
     "__main__": LIBRARY | {"frontends"},
     # The package itself offers everybody's public names, so nobody inside imports it back.
-    "": LIBRARY | {"frontends", "integrations", "testing"},
+    "": LIBRARY | {"frontends", "integrations", "testing", "_ground"},
 }
 
 # The one module of the runtime that opens nurseries: it owns what has to happen around each of them.

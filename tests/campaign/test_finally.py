@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from tests.campaign.lab import Lab, Runner, eventually
-from trio_recipes.events import RunEnded, RunStarted, WorkEnded
+from trio_recipes.events import RunEnded, RunStarted, ScopeFinished, WorkEnded
 from trio_recipes.sessions.requesting import start
 from trio_recipes.testing import assert_no_survivors
 
 pytestmark = pytest.mark.slow
+
+GATE = {"required": True, "prompt": "go on?"}
 
 
 def cleanup(lab: Lab, name: str = "f") -> dict[str, Any]:
@@ -154,6 +156,34 @@ def test_cancelling_a_paused_session_runs_what_is_due(lab: Lab) -> None:
     assert lab.resume(session).ended()["status"] == "completed"
     assert told(lab, session)[-2:] == [("two/~finally", "completed"), ("~finally", "completed")]
     assert set(lab.executions().values()) == {1}
+
+
+def test_a_finisher_finds_the_functions_of_the_project(lab: Lab) -> None:
+    (lab.root / "of_the_project.py").write_text("def tidy(outcome):\n    open('tidied', 'w').write(outcome)\n")
+    tidy = {"id": "t", "type": "function", "function": "of_the_project:tidy", "args": {"outcome": "{{_outcome}}"}}
+    one = {"name": "one", "steps": [lab.step("a")], "approval": GATE}
+    recipe = lab.write("calls", stages=[one, {"name": "two", "steps": [lab.step("b")]}], **{"finally": [tidy]})
+    session = lab.run(recipe).ended()["session_id"]
+    lab.cancel(session, "--wait")
+    ended_as(lab, session, "cancelled")
+    tidied = [event for event in lab.events(session) if isinstance(event, ScopeFinished) and event.path == "~finally/t"]
+    assert [str(event.status) for event in tidied] == ["completed"], tidied
+
+
+def test_what_a_finisher_starts_and_what_hides_from_it_is_killed(lab: Lab) -> None:
+    """It has no terminal and no session of its own that anybody looks for: ancestry finds it, as in any runner."""
+    hides = {
+        "id": "hides",
+        "type": "bash",
+        "command": f"env -i setsid sleep 300 & echo $! > {lab.root}/hidden; sleep 0.2",
+    }
+    one = {"name": "one", "steps": [lab.step("a")], "approval": GATE}
+    recipe = lab.write("hiding", stages=[one, {"name": "two", "steps": [lab.step("b")]}], **{"finally": [hides]})
+    session = lab.run(recipe).ended()["session_id"]
+    lab.cancel(session, "--wait")
+    ended_as(lab, session, "cancelled")
+    hidden = (lab.root / "hidden").read_text().strip()
+    eventually(lambda: not Path(f"/proc/{hidden}").exists(), "the end of what hides")
 
 
 def test_what_had_ended_is_not_told_as_cancelled(lab: Lab) -> None:

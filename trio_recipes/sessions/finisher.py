@@ -11,6 +11,7 @@ import sys
 
 import trio
 
+from trio_recipes.processes.platform import become_subreaper
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.policy import OPEN
 from trio_recipes.store.base import open_store
@@ -18,8 +19,10 @@ from trio_recipes.store.base import open_store
 
 def main(root: str, session_id: str) -> None:
     """Finish one session. Raises as ``Runtime.finish`` does; nobody listens, and the session says where it stands."""
+    become_subreaper()  # a process of our own, as the command line is one
     store = open_store(root, create=False)
     project = store.standing(session_id).created["project_path"]
+    sys.path.append(project)  # for functions of its own, as for the run that began it; last, so that it hides nothing
 
     async def finish() -> None:
         async with open_runtime(store=store, project=project, policy=OPEN) as runtime:

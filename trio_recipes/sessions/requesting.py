@@ -7,10 +7,10 @@ that imports no trio: a detached process (:mod:`trio_recipes.sessions.finisher`)
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.errors import SessionError
+from trio_recipes.interpreter import python_module
 from trio_recipes.store.requests import submit
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def start(file: SessionFile) -> None:
     from trio_recipes.processes import detached  # noqa: PLC0415  trio: only where a finisher is needed
 
     finisher = subprocess.Popen(
-        [sys.executable, "-m", _FINISHER, str(file.layout.root), file.session_id],
+        [*python_module(_FINISHER), str(file.layout.root), file.session_id],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

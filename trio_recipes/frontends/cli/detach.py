@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from trio_recipes.events import Source
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.interpreter import python_module
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -39,7 +39,7 @@ def start_detached(options: Namespace) -> int:
     arguments = [argument for argument in options.arguments if argument != "--detach"]
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "trio_recipes", *arguments, _TO, str(writer)],
+        [*python_module("trio_recipes"), *arguments, _TO, str(writer)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         env=detached(os.environ),

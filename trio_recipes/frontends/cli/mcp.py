@@ -48,7 +48,6 @@ def main(options: Namespace) -> int:
     """Serve until a signal comes, or the client has gone; returns the exit code."""
     if options.project is not None and not Path(options.project).is_dir():
         raise ConfigurationError(f"--project {options.project}: there is no such folder")
-    _hide_nothing_behind_the_project()
     try:
         return _serve_http(options) if options.http else _serve_wire(options)
     except ModuleNotFoundError as missing:
@@ -57,12 +56,6 @@ def main(options: Namespace) -> int:
         package, extra = (missing.name or "").partition(".")[0], "mcp,web" if options.http else "mcp"
         text = f"the package {package!r} is missing: pip install 'trio-recipes[{extra}]'"
         raise ConfigurationError(text) from missing
-
-
-def _hide_nothing_behind_the_project() -> None:
-    """``python -m`` looks into the current folder first: a project's own ``mcp.py`` must not stand in for the SDK."""
-    if sys.path[0] in ("", str(Path.cwd())):
-        sys.path.append(sys.path.pop(0))
 
 
 def _serve_wire(options: Namespace) -> int:
