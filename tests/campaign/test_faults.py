@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.campaign.failing_disk import CANNOT
 from tests.campaign.lab import Lab, Runner, eventually
 from trio_recipes.testing import assert_no_survivors
 
@@ -144,3 +145,51 @@ def test_a_disk_that_fails_interrupts_the_run(lab: Lab) -> None:
     assert "I/O error" in interrupted(runner)["error"]
     assert_no_survivors(runner.session_id)
     goes_on(lab, runner.session_id)
+
+
+def spoken(runner: Runner) -> set[int]:
+    """The numbers of the events that a runner has told of: it tells of what is durable, and of nothing else."""
+    return {line["seq"] for line in runner.lines() if "seq" in line}
+
+
+@pytest.mark.parametrize("calls", ["sync", "write"])
+def test_a_commit_that_the_disk_refuses_interrupts_the_run(lab: Lab, calls: str) -> None:
+    """At each of its transactions in turn: nothing is claimed that is not there, and nothing is lost or left."""
+    steps = [lab.step("a"), lab.step("b", background="session"), lab.step("c")]
+    steps[1]["command"] += "; sleep 300 >/dev/null 2>&1 &"
+    recipe = lab.write("plain", steps=steps)
+    runs, number, status = 0, 0, "interrupted"
+    while status != "completed":
+        number += 1
+        (lab.root / "ledger").write_text("")
+        arguments = [calls, str(number), "run", str(recipe), "--json", "--store", str(lab.store)]
+        runner = lab.python("-m", "tests.campaign.failing_disk", *arguments)
+        if runner.wait() == CANNOT:
+            pytest.skip("the kernel lets nobody filter system calls here")
+        assert "Traceback" not in runner.stderr
+        if not runner.lines():  # the session's creation failed
+            assert (runner.code, len(runner.stderr.splitlines())) == (2, 1), runner.stderr
+            continue
+        ended, runs = runner.ended(), runs + 1
+        status = ended["status"]
+        if status == "interrupted":
+            assert (runner.code, "I/O error" in ended["error"]) == (1, True), ended
+            mended(lab, runner)
+    assert runs > len(steps), f"{number} transactions, {runs} of them of a session that had begun"
+
+
+def mended(lab: Lab, runner: Runner) -> None:
+    """After a run on a disk that failed: what it told of is there, and a resume does the rest, once.
+
+    A commit of which only the sync failed may turn out to have been made: be it that of the end, nothing is to be done.
+    """
+    session_id = runner.session_id
+    assert spoken(runner) <= {stamped.seq for stamped in lab.stamped(session_id)}
+    eventually(lambda: lab.status(session_id) in ("interrupted", "completed"))
+    finished = {key.rpartition("/")[2] for key in lab.finished(session_id)}
+    before = lab.executions()
+    if lab.status(session_id) == "interrupted":
+        assert lab.resume(session_id).ended()["status"] == "completed"
+    assert lab.context(session_id) == {name: f"value of {name}\n" for name in "abc"}
+    again = {name for name, count in lab.executions().items() if count > before.get(name, 0)}
+    assert again == {*"abc"} - finished

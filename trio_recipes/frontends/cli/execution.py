@@ -118,18 +118,17 @@ class _Execution:
     # --- printing ------------------------------------------------------------------------------------------------
 
     async def _print(self, session: Session) -> None:
-        """Print until the run has ended; whatever goes wrong with it does not harm the run."""
-        try:
-            await STDOUT.send(self._first(session))
-            await self._print_events(session)
-            result = await session.wait()
-            await STDOUT.send(json_line(as_json(result)) if self.options.json else as_text(result))
-        except Exception as error:
-            what = f"{type(error).__name__}: {printable(str(error))}"
-            await STDERR.send(f"trio-recipes: printing failed, the run goes on ({what})\n")
+        """Print until the run has ended. Where events can't be read any more, its end is told all the same."""
+        await _harmless(self._print_events, session)
+        await _harmless(self._print_end, session)
+
+    async def _print_end(self, session: Session) -> None:
+        result = await session.wait()
+        await STDOUT.send(json_line(as_json(result)) if self.options.json else as_text(result))
 
     async def _print_events(self, session: Session) -> None:
         """From the store, in a thread: a reader that blocks us never slows the run."""
+        await STDOUT.send(self._first(session))
         teller = teller_for(self.options, session.id)
         seq = session.log.committed - 1 if _has_history(session) else 0
         ended = False
@@ -163,6 +162,15 @@ class _Execution:
         with trio.move_on_after(_LAST_WORDS_SECONDS):
             await STDERR.send("clean-up does not end: leaving; what still runs is killed; resume goes on\n")
         leave(self._code())
+
+
+async def _harmless(work: Callable[[Session], Awaitable[None]], session: Session) -> None:
+    """Whatever goes wrong with printing does not harm the run."""
+    try:
+        await work(session)
+    except Exception as error:
+        what = f"{type(error).__name__}: {printable(str(error))}"
+        await STDERR.send(f"trio-recipes: printing failed, the run goes on ({what})\n")
 
 
 def _leave_deaf(number: signal.Signals) -> NoReturn:
