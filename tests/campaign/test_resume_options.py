@@ -312,3 +312,21 @@ def test_a_deadline_on_the_command_line(lab: Lab) -> None:
     assert (ended["status"], ended["cancellation"]["source"], runner.code) == ("cancelled", "deadline", 4)
     assert lab.command("resume", runner.session_id, "--deadline", "soon").code == 2
     assert ran(lab, runner.session_id, "--deadline", "1h") == ("completed", ["b"])
+
+
+def test_a_server_of_a_finished_stage_is_started_again(lab: Lab) -> None:
+    """After a crash: what it had left running is gone, and the stage that wants it is not the one that starts it."""
+    server = lab.step("server", on_resume="rerun")
+    server["command"] += "; sleep 300 >/dev/null 2>&1 &"
+    one = {"name": "one", "steps": [server, lab.step("a")], "approval": {"required": True, "prompt": "go on?"}}
+    recipe = lab.write("served", stages=[one, {"name": "two", "steps": [lab.step("b")]}])
+    session = lab.run(recipe).ended()["session_id"]
+    assert lab.command("approve", session, "one").code == 0
+    lab.hold("b")
+    runner = lab.resume(session)
+    eventually(lambda: lab.begun("b"))
+    runner.kill()
+    eventually(lambda: lab.status(session) == "interrupted")
+    lab.release()
+    assert lab.resume(session).ended()["status"] == "completed"
+    assert lab.executions() == {"server": 3, "a": 1, "b": 2}

@@ -15,12 +15,16 @@ from trio_recipes.statuses import ScopeStatus
 
 @frozen(kw_only=True)
 class ScopeStarted(Event):
-    """A scope began in this run. ``digest`` names the definition of its step."""
+    """A scope began in this run. ``digest`` names the definition of its step.
+
+    ``reruns``: each resume runs it again, although it has finished (``on_resume: rerun``).
+    """
 
     name = "scope_started"
 
     kind: str
     digest: str = ""
+    reruns: bool = False
 
 
 @frozen(kw_only=True)

@@ -52,7 +52,7 @@ class Record:
     """What is durably known about one scope. Times are microseconds since the epoch (UTC).
 
     ``attempts`` counts those begun, the one in hand included; ``failed_attempts`` those that a resume does not repeat.
-    ``answered`` tells what an agent's last answer took.
+    ``answered`` tells what an agent's last answer took. ``reruns``: each resume runs it again, finished or not.
     """
 
     path: str
@@ -70,6 +70,7 @@ class Record:
     started_at: int | None = None
     finished_at: int | None = None
     waits_for: str = ""
+    reruns: bool = False
     answered: AgentAnswered | None = None
     chunks: dict[str, list[bytes]] = field(factory=dict)
 
@@ -117,6 +118,8 @@ class Progress:
         cancellations: requests the owner delivered in the last run.
         ran: microseconds that the session has been running, over all runs before the last.
         spent: what the answers of agents took, over all runs.
+        reran: whether a step that had finished has run again (``on_resume: rerun``): what was finished behind it was
+            made with other values, so a walk over the records may come to what there is not.
     """
 
     created: SessionCreated | None = None
@@ -131,6 +134,7 @@ class Progress:
     cancellations: list[CancelRequested] = field(factory=list)
     ran: int = 0
     spent: Spending = field(factory=Spending)
+    reran: bool = False
     last_seq: int = 0
     _began_at: int = 0
     _last_at: int = 0
@@ -170,7 +174,7 @@ class Progress:
 
     def begun(self) -> set[str]:
         """Every scope of which a step has begun."""
-        leaves = [path for path, record in self.records.items() if record.kind in _LEAVES and record.attempts]
+        leaves = [path for path, record in self.records.items() if record.kind in LEAVES and record.attempts]
         return {scope for leaf in leaves for scope in (leaf, *paths.around(leaf))}
 
     def cleanup_over(self, place: str, outcome: ScopeStatus) -> Record | None:
@@ -278,7 +282,7 @@ def _voided(progress: Progress, event: RecordsVoided, _at: int) -> None:
 
 
 _OVER = frozenset({ScopeStatus.COMPLETED, ScopeStatus.FAILED})
-_LEAVES = frozenset({"agent", "bash", "function"})
+LEAVES = frozenset({"agent", "bash", "function"})
 
 
 def _body_ended(progress: Progress, event: WorkEnded, _at: int) -> None:
@@ -287,16 +291,17 @@ def _body_ended(progress: Progress, event: WorkEnded, _at: int) -> None:
 
 
 def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
-    if progress.bodies and event.kind in _LEAVES:
+    if progress.bodies and event.kind in LEAVES:
         progress.body_goes_on(event.path)
-    if event.kind in _LEAVES:
+    if event.kind in LEAVES:
         progress.gates.pop(event.path, None)  # whether to run it again was asked about what is over now
     record = progress.record(event.path)
+    progress.reran = progress.reran or record.final
     if record.status is ScopeStatus.FAILED:
         record.failed_attempts = 0  # a failed step runs again with fresh attempts (decisions.md)
     record.kind, record.digest, record.started_at, record.finished_at = event.kind, event.digest, at, None
     record.failure = record.cancellation = record.exit_code = record.channel = record.answered = None
-    record.status, record.handled, record.value = ScopeStatus.RUNNING, False, None
+    record.status, record.handled, record.value, record.reruns = ScopeStatus.RUNNING, False, None, event.reruns
     record.attempts = record.failed_attempts + 1
     record.chunks.clear()
 

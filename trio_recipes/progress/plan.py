@@ -10,7 +10,7 @@ from attrs import field
 from trio_recipes.classes import define, frozen
 from trio_recipes.language.model import RecipeStep
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.verdicts import ON_RESUME, Fate, Verdict
+from trio_recipes.progress.verdicts import INSIDE, ON_RESUME, Fate, Verdict
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Recipe, Stage, Step
@@ -157,7 +157,7 @@ class _Outline:
         verdict = self.trail.verdicts.get(path)
         if verdict is None:
             verdict = self._not_visited(path, name, block)
-        if verdict.fate is not Fate.REUSED and verdict != ON_RESUME and not block.cause:
+        if verdict.fate is not Fate.REUSED and verdict not in (ON_RESUME, INSIDE) and not block.cause:
             block.cause = path
         return Planned(path, kind, verdict.fate, verdict.why)
 

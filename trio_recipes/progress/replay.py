@@ -63,7 +63,10 @@ class Replay:
             return self._leaf(ask.step, record)
         if not self._was_walked(record):
             return _ended_as(record, ask.step)
-        return as_recorded(record, self._walk(ask.inner()), ask.step)
+        computed = self._walk(ask.inner())
+        if self.progress.reran and record.status in GOES_ON and not computed.goes_on:
+            return CANCELLED  # a step before it has run again, and it has not been gone through since
+        return as_recorded(record, computed, ask.step)
 
     def _was_walked(self, record: Record) -> bool:
         """Whether a composite left effects: one that was born cancelled did not even look at its first step."""

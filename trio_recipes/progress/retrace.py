@@ -25,8 +25,9 @@ from trio_recipes.progress.differences import NONE, Differences, differences
 from trio_recipes.progress.gates import outcome_at
 from trio_recipes.progress.guard import together
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, PAUSED, SKIPPED, Outcome, completed
+from trio_recipes.progress.repeated import comes_again
 from trio_recipes.progress.replay import RecipeLookup, Replay, as_recorded
-from trio_recipes.progress.verdicts import ON_RESUME, Fate, Verdict, again, rerun_on_resume, unfinished
+from trio_recipes.progress.verdicts import INSIDE, ON_RESUME, Fate, Verdict, again, rerun_on_resume, unfinished
 from trio_recipes.progress.walk import walk_recipe
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Trail:
 
     Args:
         below: the scopes directly below each path, in the order in which they began; no ``finally`` among them.
+        repeated: what a resume runs again or enters for that, although it has finished (``on_resume: rerun``).
         verdicts: on the scopes that it came to, by path.
         kept: the paths of records that stay.
         reopened: finished composites with something below them that runs again.
@@ -50,6 +52,7 @@ class Trail:
     """
 
     below: dict[str, list[str]]
+    repeated: frozenset[str] = frozenset()
     verdicts: dict[str, Verdict] = field(factory=dict)
     kept: set[str] = field(factory=set)
     reopened: list[str] = field(factory=list)
@@ -90,7 +93,7 @@ def retrace(
         recipes: finds sub-recipes as they are and as they were.
         since: this path and everything after it, in document order, does not stay.
     """
-    trail = Trail(_below(progress.records))
+    trail = Trail(_below(progress.records), comes_again(progress))
     given = {name: frame.variables[name] for name in frame.given}
     trail.differences = differences(before[0], frame.recipe, before[1], given)
     trail.called[paths.ROOT] = (frame.recipe, before[0])
@@ -219,7 +222,7 @@ class Retrace(Replay):
             return self._reopen(ask, record, loose)
         if record.final:
             del trail.loose[loose:]  # they stay as they ended, whatever changes around
-            trail.verdicts[ask.path] = self._reused(ask)
+            trail.verdicts[ask.path] = INSIDE if self._is_entered(ask) else self._reused(ask)
             return as_recorded(record, outcome, ask.step)
         return self._at_unfinished(ask, record, outcome)
 
@@ -228,13 +231,17 @@ class Retrace(Replay):
         assert ask.inner
         trail = self.trail
         around = trail.settled, trail.differences
-        trail.settled = trail.settled or record.final
+        trail.settled = trail.settled or (record.final and not self._is_entered(ask))
         trail.given = getattr(ask.step, "context", ())
         outcome = self._walk(ask.inner()) if self._was_walked(record) else CANCELLED
-        if trail.settled and not self._is_complete(ask.path):
+        if (trail.settled or record.final) and not self._is_complete(ask.path):
             trail.stops.append(ask.path)
         trail.settled, trail.differences = around
         return outcome
+
+    def _is_entered(self, ask: Pass | Enter | Decided) -> bool:
+        """Whether a finished composite is entered for something inside that runs again."""
+        return ask.path in self.trail.repeated and not rerun_on_resume(ask)
 
     def _is_complete(self, path: str) -> bool:
         """Whether the walk came to every record directly below: what it did not come to is of a step that is gone."""
@@ -304,7 +311,8 @@ class Retrace(Replay):
     def _guarded(self, ask: Guarded) -> Outcome:
         stops = len(self.trail.stops)
         outcome = self._walk(ask.body())
-        if len(self.trail.stops) > stops or not (outcome.goes_on or self.trail.settled):
+        goes_on = any(paths.reaches(ask.path, path) for path in self.trail.repeated) and not self.trail.settled
+        if len(self.trail.stops) > stops or goes_on or not (outcome.goes_on or self.trail.settled):
             return outcome  # the body goes on: whatever was cleaned up behind it counts no more
         record = self.progress.records.get(ask.place)
         if record is None:

@@ -45,6 +45,9 @@ def again(why: str) -> Verdict:
 ON_RESUME = again("on_resume: rerun")
 """Nothing follows from that: what comes after it is reused."""
 
+INSIDE = Verdict(Fate.CONTINUES, f"{ON_RESUME.why}, inside")
+"""Of the finished scopes around such a step."""
+
 
 def rerun_on_resume(ask: Pass | Enter | Decided) -> bool:
     """Whether a finished step runs again although nothing has changed; iterations do so with their loop."""

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from attrs import Factory, field
 
 from trio_recipes.classes import define
+from trio_recipes.progress.asks import Guarded, is_composite
+from trio_recipes.progress.outcome import GOES_ON
 from trio_recipes.progress.path import cleanups_behind, in_cleanup
+from trio_recipes.progress.repeated import comes_again
+from trio_recipes.progress.verdicts import rerun_on_resume
 from trio_recipes.runtime.budget import Budget
 from trio_recipes.runtime.collector import Collector
 from trio_recipes.runtime.gates import Gatekeeper
@@ -15,7 +19,8 @@ from trio_recipes.runtime.gates import Gatekeeper
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.asks import Child
+    from trio_recipes.progress.fold import Progress, Record
     from trio_recipes.progress.replay import Replay
     from trio_recipes.runtime.limits import Pacer
     from trio_recipes.runtime.ports import LeafRunner, Log, RecipeSource
@@ -42,6 +47,8 @@ class RunContext:
         pacer: paces agent steps, if the root recipe asks for that.
         budget: counts what they cost.
         collector: spares thousands of tasks the search for garbage.
+        reran: whether a finished step has been run again in this run.
+        comes_again: what this run, being a resume, runs again although it has finished, or enters for that.
     """
 
     session_id: str
@@ -59,11 +66,31 @@ class RunContext:
     pacer: Pacer | None = None
     budget: Budget = Factory(Budget)
     collector: Collector = Factory(Collector)
+    reran: bool = False
+    comes_again: frozenset[str] = Factory(lambda self: comes_again(self.progress), takes_self=True)
     _begun: set[str] | None = field(default=None, init=False)
 
     def starts_nothing(self, parent: Scope, path: str) -> bool:
         """The checkpoint of graceful cancellation, before ``path`` begins below ``parent``; of a run that finishes."""
         return parent.draining or (self.finishing and not in_cleanup(path))
+
+    def repeats(self, ask: Child, record: Record, parent: Scope) -> bool:
+        """Whether a scope that has finished is entered all the same (recipe-language.md section 12, ``on_resume``).
+
+        Because it runs again, because something inside does, or because something before it has: what is finished in
+        there is reused, but with other values a loop may have more to do.
+        """
+        if self.starts_nothing(parent, ask.path):
+            return False
+        if not isinstance(ask, Guarded) and rerun_on_resume(ask):
+            return True
+        return ask.path in self.comes_again or (self.reran and is_composite(ask) and record.status in GOES_ON)
+
+    def run_again(self, path: str) -> None:
+        """A step with ``on_resume: rerun`` begins once more; if it had finished, what stood below it is void."""
+        if self.progress.finished(path):
+            self.progress.void_below(path)
+        self.reran = self.progress.reran = True
 
     async def prove(self, leaf: str, seq: int) -> None:
         """Make it durable that ``leaf`` began, if it is the first of a body: a crash then leaves a ``finally`` due."""

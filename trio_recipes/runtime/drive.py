@@ -26,8 +26,10 @@ from trio_recipes.events import (
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import RecipeStep
 from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Pass, Walk, Warn
+from trio_recipes.progress.fold import LEAVES
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, failed, settle
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
+from trio_recipes.progress.verdicts import rerun_on_resume
 from trio_recipes.runtime.attempt import Attempts
 from trio_recipes.runtime.cleanup import CleanUp
 from trio_recipes.runtime.fan import fan_out
@@ -103,7 +105,8 @@ class Driver:
         return await self._enter(ask, None, limit)
 
     def _decided(self, ask: Decided) -> Outcome:
-        if self.run.progress.finished(ask.path):
+        record = self.run.progress.finished(ask.path)
+        if record and not (self.run.reran and record.kind not in LEAVES and record.status is not ask.outcome.status):
             return self.run.replay.scope(ask)
         self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.step.kind, digest=ask.step.digest))
         self.run.tree.ended.add(ask.path)
@@ -113,7 +116,8 @@ class Driver:
     # --- one scope -----------------------------------------------------------------------------------------------
 
     async def _scope(self, ask: Pass | Enter, parent: Scope) -> Outcome:
-        if self.run.progress.finished(ask.path) and not self._reruns(ask):
+        record = self.run.progress.finished(ask.path)
+        if record is not None and not self.run.repeats(ask, record, parent):
             return self.run.replay.scope(ask)
         if ask.inner is None or not self.run.had_begun(ask.path):
             if self.run.starts_nothing(parent, ask.path):
@@ -125,14 +129,9 @@ class Driver:
             outcome = await decide(self.run, ask, unfinished, parent)
             if outcome is not None:
                 return self._settled(ask, outcome)
+        if rerun_on_resume(ask) and ask.path in self.run.progress.records:
+            self.run.run_again(ask.path)
         return await self._enter(ask, parent)
-
-    def _reruns(self, ask: Pass | Enter) -> bool:
-        """``on_resume: rerun``: a step that an earlier run has finished runs again, iterations of its loop included."""
-        if ask.step is None or ask.step.on_resume == "reuse" or ask.path.endswith("]"):
-            return False
-        self.run.progress.void_below(ask.path)
-        return True
 
     def _settled(self, ask: Pass, outcome: Outcome) -> Outcome:
         """Record a leaf that was decided on without running it; of one that a person decides on, the gate tells."""
@@ -178,7 +177,8 @@ class Driver:
     def _begin(self, ask: Pass | Enter) -> int:
         if ask.inner is None and self.run.progress.bodies:
             self.run.progress.body_goes_on(ask.path)
-        return self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest if ask.step else ""))
+        digest, reruns = ask.step.digest if ask.step else "", rerun_on_resume(ask)
+        return self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=digest, reruns=reruns))
 
     async def run_root(self, ask: Enter) -> Outcome:
         """Run the session's own scope."""

@@ -121,7 +121,9 @@ class Engine:
     def has_ended(self, path: str) -> bool:
         """Whether the scope at ``path`` has ended, in this run or (and for good) in an earlier one."""
         run = self.driver.run
-        return path not in run.tree.open and (path in run.tree.ended or run.progress.finished(path) is not None)
+        if path in run.tree.open or path in run.tree.ended:
+            return path not in run.tree.open
+        return run.progress.finished(path) is not None and (run.finishing or path not in run.comes_again)
 
     def deliver(self, cancellation: Cancellation, *, escalates: bool = False, forced: bool = False) -> int:
         """Let a request take effect, at once and synchronously; returns the ``seq`` of its event."""

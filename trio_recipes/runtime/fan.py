@@ -75,13 +75,13 @@ class _Fanned:
         """
         while self.ready and not self.stopped:
             path = self.fan.path_of(self.ready[0])
-            finished = self.run.progress.finished(path) is not None
+            finished = self.run.progress.finished(path)
             index = self.ready.popleft()
             if not finished and not self.run.had_begun(path) and self.run.starts_nothing(self.scope, path):
                 self.run.tree.note_stop(path)
                 continue
             ask = self.fan.make(index)
-            if not finished or self._owes_cleanup(ask):
+            if not finished or self._owes_cleanup(ask) or self.run.repeats(ask, finished, self.scope):
                 return index, ask
             self._ended(index, self.run.replay.answer(ask))
         return None
