@@ -13,30 +13,37 @@ the runner's mark in its environment and what is in the groups, until two scans 
 it exits, and only then is the runner's lock file unlocked, which it has inherited.
 
 It is a script of its own, with the standard library only: it has to start fast, hold little memory,
-and share no fate with the runner. So it reads ``/proc`` by itself, and imports nothing of the package.
+and share no fate with the runner. So it reads ``/proc`` by itself, and imports nothing of the package,
+nor ``typing``, which alone would take longer than all the rest.
 """
+
+from __future__ import annotations
 
 import os
 import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Final
 
 PATIENCE: Final = 10.0
 """Seconds after which what doesn't die is left to those who sweep later, for the lock's sake."""
 _PAUSE: Final = 0.002
 
 
-class Found(NamedTuple):
+class Found:
     """A process, and whether it carries the mark."""
 
-    pid: int
-    start: int
-    group: int
-    session: int
-    is_marked: bool
+    def __init__(self, pid: int, start: int, group: int, session: int, is_marked: bool) -> None:
+        self.pid = pid
+        self.start = start
+        self.group = group
+        self.session = session
+        self.is_marked = is_marked
 
 
 def main(runner_id: str, runner_pid: int) -> None:
