@@ -14,6 +14,7 @@ import trio
 
 from benchmarks.recipes import Job, flat, parallel, sequential
 from trio_recipes.events import SessionStatus
+from trio_recipes.processes import watchman
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.store.session_file import SessionFile
 
@@ -77,7 +78,12 @@ async def test_a_step_writes_as_much_as_the_first_one(tmp_path: Path) -> None:
 def modules(*arguments: str) -> set[str]:
     """Modules that a command has imported."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-X", "importtime", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
     return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
 
@@ -109,3 +115,25 @@ def test_the_smallest_run_imports_nothing_that_it_does_not_need(tmp_path: Path) 
         "trio_recipes.sessions.revising",
     }
     assert not found & unneeded
+
+
+def test_a_runtime_makes_no_class_before_it_is_used() -> None:
+    """What attrs generates takes longer for our classes than the interpreter for all the rest of them."""
+    code = (
+        "import sys; from trio_recipes import open_runtime; import trio_recipes.store.sqlite\n"
+        "known = [vars(module) for name, module in sys.modules.items() if name.startswith('trio_recipes.')]\n"
+        "classes = {each for names in known for each in names.values() if isinstance(each, type)}\n"
+        "members = [vars(each).get('__attrs_attrs__') for each in classes]\n"
+        "makers = [type(member).__name__ for member in members if member is not None]\n"
+        "print(makers.count('_Later'), len(makers))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    later, of_all = map(int, done.stdout.split())
+    assert later > 100
+    assert of_all - later < 20
+
+
+def test_the_watchman_imports_little() -> None:
+    found = modules("-I", "-S", watchman.__file__, "nobody", "1") - modules("-I", "-S", "-c", "")
+    assert "select" in found
+    assert not found & {"typing", "re", "contextlib", "inspect", "subprocess"}

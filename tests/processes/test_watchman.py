@@ -195,7 +195,8 @@ def test_a_recycled_pid_is_not_killed() -> None:
     with subprocess.Popen(["/bin/sleep", "100"]) as process:
         now = watchman.look(process.pid, b"")
         assert now is not None
-        assert watchman.kill(now._replace(start=now.start - 1))
+        other = watchman.Found(now.pid, now.start - 1, now.group, now.session, now.is_marked)
+        assert watchman.kill(other)
         assert process.poll() is None
         assert watchman.kill(now)
         assert process.wait() == -signal.SIGKILL
