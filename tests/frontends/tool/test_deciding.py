@@ -69,7 +69,7 @@ async def test_what_does_not_wait_can_not_be_decided(project: Path) -> None:
         nobody = await call("approve", session_id="0123abcd", stage_name="build")
     assert other["message"] == "Stage mismatch: pending approval is for 'build', not 'release'"
     assert twice["message"].startswith("too late: 'build' was approved by tool, pid")
-    assert nobody["message"] == "Session not found: 0123abcd"
+    assert nobody["message"] == "Session not found: 0123abcd. Use 'list' to see those of this project."
 
 
 async def test_a_session_that_waits_in_another_process_goes_on_by_itself(project: Path) -> None:

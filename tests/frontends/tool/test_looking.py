@@ -53,7 +53,9 @@ async def test_list_has_the_projects_sessions_only(project: Path, tmp_path: Path
     assert (one["recipe_name"], one["current_step_index"], one["completed_steps"]) == ("probe", 1, ["quick"])
     assert newest["count"] == 1
     assert newest["more"].startswith("2 older")
-    assert {each["message"] for each in unknown} == {f"Session not found: {foreign['session_id']}"}
+    assert {each["message"] for each in unknown} == {
+        f"Session not found: {foreign['session_id']}. Use 'list' to see those of this project."
+    }
 
 
 async def test_validate(project: Path) -> None:
@@ -93,12 +95,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({}, "operation is required: one of approvals, approve, cancel"),
     ({"operation": "explode"}, "Unknown operation: explode"),
     ({"operation": "cancle"}, "did you mean 'cancel'"),
+    ({"operation": "EXECUTE"}, "did you mean 'execute'"),
     ({"operation": ["list"]}, "Unknown operation: ['list']"),
     ({"operation": "execute"}, "recipe_path is required for execute operation"),
     ({"operation": "execute", "recipe_path": None}, "recipe_path is required for execute operation"),
     ({"operation": "approve", "session_id": "x"}, "stage_name is required for approve operation"),
     ({"operation": "execute", "recipe_path": "nowhere.yaml"}, "Failed to load recipe: there is no file"),
     ({"operation": "execute", "recipe_path": "x", "context": [1]}, "context must be an object, found a list ([1])"),
+    ({"operation": "execute", "recipe_path": "x", "context": "{}"}, "give the object itself, not its text"),
+    ({"operation": "list", "page": 2}, "unknown parameter 'page'; list takes: limit"),
+    ({"operation": "approvals", "all": True}, "approvals takes: none"),
     ({"operation": "cancel", "session_id": "x", "immediate": "yes"}, "immediate must be a boolean, found a string"),
     ({"operation": "cancel", "session_id": "x", "grace": -1}, "grace must be at least 0"),
     ({"operation": "cancel", "session_id": "x", "grace": float("nan")}, "grace must be at least 0"),
@@ -107,8 +113,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"operation": "list", "limit": 1.5}, "limit must be a whole number"),
     ({"operation": "execute", "recipe_path": "x", "deadline": 0}, "deadline must be over 0"),
     ({"operation": "cancel", "session_id": "x", "imediate": True}, "did you mean 'immediate'"),
-    ({"operation": "status", "session_id": "../../etc"}, "Session not found: ../../etc"),
-    ({"operation": "status", "session_id": "@last"}, "Session not found: @last"),
+    ({"operation": "status", "session_id": "../../etc"}, "Session not found: ../../etc. Use 'list'"),
+    ({"operation": "status", "session_id": "@last"}, "Session not found: @last. Use 'list'"),
 ]
 
 

@@ -99,7 +99,10 @@ async def test_what_is_cancelled_or_finished_is_told_so(project: Path) -> None:
     assert (first["status"], first["session_status"]) == ("cancellation_requested", "cancelled")
     assert again["message"] == f"Session already cancelled: {paused}. Use 'resume' to restart."
     assert late["message"] == f"Session already completed: {done}. Nothing is left to cancel."
-    assert unknown["message"] == "Session not found: 0123456789abcdef-20200101-000000_recipe"
+    assert (
+        unknown["message"]
+        == "Session not found: 0123456789abcdef-20200101-000000_recipe. Use 'list' to see those of this project."
+    )
     assert not any(each["success"] for each in (again, late, unknown))
 
 

@@ -52,7 +52,8 @@ class Call:
         known = OPERATIONS[operation]
         given = {name: value for name, value in arguments.items() if name != "operation" and value is not None}
         for name in given.keys() - PARAMETERS.keys():
-            raise InvalidCallError(f"unknown parameter {shown(name)}{_near(name)}; there are: {listed(PARAMETERS)}")
+            takes = listed((*known.required, *known.optional)) or "none"
+            raise InvalidCallError(f"unknown parameter {shown(name)}{_near(name)}; {operation} takes: {takes}")
         taken = {name: given[name] for name in (*known.required, *known.optional) if name in given}
         for name, value in taken.items():
             _check(name, value)
@@ -76,7 +77,8 @@ def _check(name: str, value: object) -> None:
     is_bool = isinstance(value, bool)
     if not isinstance(value, _TYPES[wanted]) or (is_bool and wanted != "boolean"):
         kind = _ARTICLE.get(wanted, f"a {wanted}")
-        raise InvalidCallError(f"{name} must be {kind}, found {kind_of(value)} ({shown(value)})")
+        itself = "; give the object itself, not its text" if wanted == "object" and isinstance(value, str) else ""
+        raise InvalidCallError(f"{name} must be {kind}, found {kind_of(value)} ({shown(value)}){itself}")
     if isinstance(value, (int, float)) and not is_bool:
         _check_range(name, value, schema)
 

@@ -77,9 +77,9 @@ class Desk:
             name = store.resolve(session_id)
             standing = store.standing(name)
         except SessionNotFoundError:
-            raise SessionNotFoundError(f"Session not found: {session_id}") from None
+            raise _not_found(session_id) from None
         if standing.created.get("project_path") != self.runtime.project:
-            raise SessionNotFoundError(f"Session not found: {session_id}")
+            raise _not_found(session_id)
         return store.file(name)
 
     def live(self, session_id: str) -> Session | None:
@@ -94,3 +94,7 @@ class Desk:
                 continue
             if standing.created.get("project_path") == self.runtime.project:
                 yield session_id, standing
+
+
+def _not_found(session_id: str) -> SessionNotFoundError:
+    return SessionNotFoundError(f"Session not found: {session_id}. Use 'list' to see those of this project.")

@@ -99,6 +99,6 @@ class RecipesTool:
         if operation == "approve" and not self.allow_approval:
             raise InvalidCallError("approve is not for agents here: a person approves, with `trio-recipes approve`")
         if operation not in self.operations:
-            near = did_you_mean(operation, self.operations) if isinstance(operation, str) else ""
+            near = did_you_mean(operation.lower(), self.operations) if isinstance(operation, str) else ""
             raise InvalidCallError(f"Unknown operation: {operation}{near}; there are: {listed(self.operations)}")
         return str(operation)
