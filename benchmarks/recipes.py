@@ -66,25 +66,55 @@ def single(function: str) -> Job:
 
 def command(text: str) -> Job:
     """One bash step."""
+    return Job(parse_recipe(head("command") + "steps:\n" + command_text(text)))
+
+
+def commands(text: str, count: int) -> Job:
+    """The same ``count`` times, all at once; the text may have ``{{item}}``, a number."""
+    every = f"    foreach: '{{{{items}}}}'\n    parallel: true\n    max_iterations: {count}\n"
+    return looping(command_text(text) + every, count)
+
+
+def command_text(text: str) -> str:
+    """One bash step, in YAML."""
     indented = "".join(f"      {line}\n" for line in text.splitlines())
-    return Job(parse_recipe(head("command") + "steps:\n  - id: s\n    type: bash\n    command: |\n" + indented))
+    return "  - id: s\n    type: bash\n    command: |\n" + indented
 
 
 def nested(folder: Path, function: str, depth: int, leaves: int) -> Job:
     """Recipes within recipes, ``depth`` of them; the innermost calls a function ``leaves`` times, all at once."""
+    inner = f"context: {{items: {list(range(leaves))}}}\nsteps:\n" + loop(function, leaves, "true")
+    return within(folder, inner, depth)
+
+
+def nested_command(folder: Path, text: str, depth: int) -> Job:
+    """The same with one bash step."""
+    return within(folder, "steps:\n" + command_text(text), depth)
+
+
+def nested_failing(folder: Path, function: str, depth: int) -> Job:
+    """The same with one step that fails and waits a minute before it tries again."""
+    return within(folder, "steps:\n" + failing_text(function), depth)
+
+
+def within(folder: Path, inner: str, depth: int) -> Job:
+    """Recipes within recipes, ``depth`` of them, the innermost of which has this body."""
     folder.mkdir(parents=True, exist_ok=True)
     limits = "recursion: {max_depth: 20}\n"
     for level in range(1, depth + 1):
-        if level < depth:
-            body = f"steps:\n  - {{id: s, type: recipe, recipe: level-{level + 1}.yaml}}\n"
-        else:
-            body = f"context: {{items: {list(range(leaves))}}}\n" + "steps:\n" + loop(function, leaves, "true")
+        outer = f"steps:\n  - {{id: s, type: recipe, recipe: level-{level + 1}.yaml}}\n"
+        body = outer if level < depth else inner
         (folder / f"level-{level}.yaml").write_text(head(f"level-{level}") + limits + body, encoding="utf-8")
     return Job(load_recipe(folder / "level-1.yaml"))
 
 
-def failing(function: str) -> Job:
-    """One step that fails and waits a minute before it tries again."""
+def failing(function: str, count: int = 1) -> Job:
+    """Steps that fail and wait a minute before they try again: ``count``, all at once."""
+    every = f", foreach: '{{{{items}}}}', parallel: true, max_iterations: {count}"
+    return looping(failing_text(function, every), count)
+
+
+def failing_text(function: str, more: str = "") -> str:
+    """One step that fails and waits a minute before it tries again, in YAML; ``more`` of its fields."""
     retry = "retry: {max_attempts: 2, initial_delay: 60, backoff: linear}"
-    step = f"steps:\n  - {{id: s, type: function, function: {function}, {retry}}}\n"
-    return Job(parse_recipe(head("failing") + step))
+    return f"  - {{id: s, type: function, function: {function}, {retry}{more}}}\n"

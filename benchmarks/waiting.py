@@ -12,7 +12,7 @@ from trio_recipes.events import SessionStatus
 from trio_recipes.runtime.scope import Scope
 from trio_recipes.sessions.session import Session
 
-_LULL = 0.07
+LULL = 0.07
 """Longer than the journal's lazy commit (50 ms): nothing is committed for so long only if nothing is left to commit."""
 
 
@@ -39,7 +39,7 @@ async def settled(session: Session, waiting: Waiting, count: int) -> None:
     committed = -1
     while committed != session.log.committed:
         committed = session.log.committed
-        await trio.sleep(_LULL)
+        await trio.sleep(LULL)
     await trio.testing.wait_all_tasks_blocked(0.001)
 
 

@@ -1,4 +1,4 @@
-"""One waiting step, cancelled by every door of a program: directly, gracefully, by the tool, in an asyncio host.
+"""One waiting step, cancelled by every door: directly, gracefully, by the tool, over MCP, in an asyncio host.
 
 From the call to the step's ``finally``, and until ``cancelled`` is durable; beside the direct, immediate call.
 """
@@ -9,21 +9,22 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from attrs import define
 
 from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
 from benchmarks.cases.cancel_other_process import Clocked
-from benchmarks.recipes import failing, single
-from benchmarks.waiting import settled
+from benchmarks.mcp_client import McpClient
+from benchmarks.recipes import Job, failing, nested_failing, single
+from benchmarks.waiting import LULL, settled
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.runtime import Runtime
 from trio_recipes.sessions.session import Session
 
 Cancel = Callable[[Session], Awaitable[None]]
 _DIRECT = "`session.cancel(immediate=True)` of the same step"
-_LULL = 0.07
 
 
 @define(eq=False)
@@ -33,6 +34,7 @@ class Doors:
     bench: Bench
     runtime: Runtime
     clocked: Clocked
+    mcp: McpClient | None
 
     async def direct(self) -> dict[str, float]:
         return _named("own", await self._cancelled(_directly))
@@ -47,12 +49,17 @@ class Doors:
 
         return _named("", await self._cancelled(cancel))
 
-    async def gracefully(self) -> dict[str, float]:
-        """A wait that is not work: it ends at once."""
-        session = await failing("fail").start(self.runtime)
-        while not session.engine.driver.run.tree.naps:  # noqa: ASYNC110  what tells is a set
+    async def by_mcp(self) -> dict[str, float]:
+        if self.mcp is None:
+            raise CannotMeasureError("mcp is not installed")
+        return await self.mcp.cancel()
+
+    async def gracefully(self, job: Job, count: int) -> dict[str, float]:
+        """Waits that are not work: they end at once."""
+        session = await job.start(self.runtime)
+        while len(session.engine.driver.run.tree.naps) < count:  # noqa: ASYNC110  what tells is a set
             await trio.sleep(0.002)
-        await trio.sleep(_LULL)
+        await trio.sleep(LULL)
         began = time.perf_counter()
         session.cancel()
         await session.wait()
@@ -102,7 +109,7 @@ async def _in_asyncio(bench: Bench) -> dict[str, float]:
     async with host.open_runtime(store=store, functions={"wait": wait}, agents="echo", project=bench.folder) as runtime:
         session = await runtime.start(single("wait").recipe)
         await waits.wait()
-        await asyncio.sleep(_LULL)
+        await asyncio.sleep(LULL)
         began = time.perf_counter()
         session.cancel(immediate=True)
         await session.wait()
@@ -114,13 +121,36 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     clocked = Clocked()
     store = bench.folder / "doors"
     functions: dict[str, Callable[..., object]] = {"wait": clocked, "fail": _fail}
-    async with open_runtime(store=store, functions=functions, project=bench.folder, agents="echo") as runtime:
-        doors, count = Doors(bench, runtime, clocked), bench.pick(40, 5)
+    async with (
+        open_runtime(store=store, functions=functions, project=bench.folder, agents="echo") as runtime,
+        McpClient.connected(bench) as mcp,
+    ):
+        doors, count = Doors(bench, runtime, clocked, mcp), bench.pick(40, 5)
         yield [
             Case(_rows("a tool call"), doors.by_tool, doors.direct, count),
+            Case(_rows("an MCP call of another process (stdio)"), doors.by_mcp, doors.direct, count),
             Case(_rows("an asyncio host (guest mode)"), doors.in_asyncio, doors.direct, bench.pick(40, 4)),
-            Case(_rows("a graceful cancel of a back-off")[1:], doors.gracefully, doors.direct, count),
+            *_graceful(doors, bench.pick(20, 3)),
         ]
+
+
+def _graceful(doors: Doors, repetitions: int) -> list[Case]:
+    """Flat, side by side, and nested."""
+    deep = nested_failing(doors.bench.folder / "back-off", "fail", 10)
+    jobs = {
+        "": (failing("fail"), 1),
+        " of 100 at once": (failing("fail", 100), 100),
+        ", 10 sub-recipes deep": (deep, 1),
+    }
+    return [
+        Case(
+            _rows(f"a graceful cancel of a back-off{which}")[1:],
+            partial(doors.gracefully, job, count),
+            doors.direct,
+            repetitions,
+        )
+        for which, (job, count) in jobs.items()
+    ]
 
 
 def _rows(door: str) -> tuple[Row, ...]:

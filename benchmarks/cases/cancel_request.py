@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import trio
 from attrs import define
@@ -27,13 +28,19 @@ if TYPE_CHECKING:
 
     from trio_recipes.sessions.runtime import Runtime
 
+_BODY = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "one two three"}]}
 WORDS = 2
 """How many words the server sends before it falls silent."""
 
 
-def _row(count: int) -> Row:
+def _rows(count: int) -> tuple[Row, ...]:
     answers = "one answer" if count == 1 else f"{count} answers at once"
-    return Row(f"cancel → the server sees the last client leave, {answers}", "left", "bare httpx2", "bare", (Times(2),))
+    what, idle = f"cancel → the server sees the last client leave, {answers}", "an idle socket each, in bare trio"
+    return (
+        Row(what, "left", "bare httpx2", "bare", (Times(2),)),
+        Row(what, "left", idle, "socket"),
+        Row(f"cancel → `cancelled` is durable, {answers}", "durable", idle, "socket"),
+    )
 
 
 @define(eq=False)
@@ -96,9 +103,9 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         async with open_runtime(store=bench.folder / "requests", agents=agents) as runtime:
             yield [
                 Case(
-                    (_row(count),),
+                    _rows(count),
                     partial(_ours, runtime, server, count),
-                    partial(_bare, client, server, count),
+                    partial(_bares, client, server, count),
                     repetitions,
                 )
                 for count, repetitions in ((1, bench.pick(40, 10)), (bench.pick(500, 50), bench.pick(3, 3)))
@@ -110,9 +117,9 @@ async def _ours(runtime: Runtime, server: Server, count: int) -> dict[str, float
     await server.saying(count)
     began = time.monotonic()
     session.cancel(immediate=True)
-    left = await server.last_left(count)
     await session.wait()
-    return {"left": left - began}
+    durable = time.monotonic() - began
+    return {"left": await server.last_left(count) - began, "durable": durable}
 
 
 def _job(count: int) -> Job:
@@ -121,20 +128,36 @@ def _job(count: int) -> Job:
     return Job(parse_recipe(head("requests") + limits + "steps:\n" + step), {"items": list(range(count))})
 
 
-async def _bare(client: httpx2.AsyncClient, server: Server, count: int) -> dict[str, float]:
+async def _bares(client: httpx2.AsyncClient, server: Server, count: int) -> dict[str, float]:
+    return {
+        "bare": await _bare(server, count, partial(_request, client, server.url)),
+        "socket": await _bare(server, count, partial(_idle, server.url)),
+    }
+
+
+async def _bare(server: Server, count: int, request: Callable[[], Awaitable[None]]) -> float:
     async with trio.open_nursery() as nursery:
         for _ in range(count):
-            nursery.start_soon(_request, client, server.url)
+            nursery.start_soon(request)
         await server.saying(count)
         began = time.monotonic()
         nursery.cancel_scope.cancel()
-    return {"bare": await server.last_left(count) - began}
+    return await server.last_left(count) - began
 
 
 async def _request(client: httpx2.AsyncClient, url: str) -> None:
-    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "one two three"}]}
-    async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
+    async with client.stream("POST", f"{url}/chat/completions", json=_BODY) as response:
         async for _ in response.aiter_lines():
+            pass
+
+
+async def _idle(url: str) -> None:
+    """The same request by hand, on a socket that then only waits: the least that can be closed."""
+    place, body = urlsplit(url), json.dumps(_BODY)
+    head = f"POST {place.path}/chat/completions HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-type: application/json\r\n"
+    async with await trio.open_tcp_stream(place.hostname or "", place.port or 0) as stream:
+        await stream.send_all(f"{head}content-length: {len(body)}\r\n\r\n{body}".encode())
+        async for _ in stream:
             pass
 
 

@@ -1,17 +1,16 @@
-"""Ctrl+C on a recipe that runs a bash process tree: until the command is gone, and the tree with it.
+"""Ctrl+C on a ``run``, until the command is gone.
 
-The first one asks gracefully, the second immediately: the second one is measured. Beside it the least that a program
-in bare trio does about Ctrl+C: ``killpg``, wait, leave.
+The second one asks immediately and kills a tree of processes; beside it the least that a program in bare trio does
+about Ctrl+C: ``killpg``, wait, leave. The first one asks gracefully and ends a back-off, a wait that is not work;
+beside it a program in bare trio that sleeps.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,14 +19,14 @@ import trio
 
 from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
 from benchmarks.cases.cancel_tree import TREE, forget, started
-from benchmarks.command_line import environment
 from benchmarks.eyes import Eyes
-from benchmarks.recipes import head
+from benchmarks.recipes import command_text, failing_text, head
+from benchmarks.running import exists, running
 
 _PRESS_SECONDS = 0.15
 """Between two presses: those that come at once count as one."""
 
-_BARE = """
+_KILLS = """
 import os, signal, subprocess, sys, trio
 
 async def main():
@@ -40,11 +39,27 @@ async def main():
 
 trio.run(main)
 """
-ROW = Row(
-    "second Ctrl+C → tree dead, `cancelled` durable, the command gone",
+_SLEEPS = """
+import pathlib, signal, sys, trio
+
+async def main():
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        pathlib.Path(sys.argv[1]).touch()
+        async for _ in signals:
+            return
+
+trio.run(main)
+"""
+_KILLING = "a program in bare trio: killpg, wait, gone"
+SECOND = (
+    Row("second Ctrl+C → every process of the tree is dead", "dead", _KILLING, "bare dead"),
+    Row("second Ctrl+C → tree dead, `cancelled` durable, the command gone", "gone", _KILLING, "bare gone"),
+)
+FIRST = Row(
+    "first Ctrl+C in a back-off → `cancelled` durable, the command gone",
     "gone",
-    "a program in bare trio: killpg, wait, gone",
-    "bare",
+    "a program in bare trio that sleeps: gone",
+    "bare gone",
 )
 
 
@@ -52,42 +67,55 @@ ROW = Row(
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     if not hasattr(os, "pidfd_open"):
         raise CannotMeasureError("there are no pidfds here")
-    pids, recipe = bench.folder / "signal.pids", bench.folder / "signal.yaml"
+    pids, failed = bench.folder / "signal.pids", bench.folder / "signal.failed"
     text = TREE.format(file=pids)
-    recipe.write_text(f"{head('signal')}steps:\n  - id: s\n    type: bash\n    command: |\n      {text}\n", "utf-8")
-    run = ("-m", "trio_recipes", "run", str(recipe), "--store", str(bench.folder / "signal"))
-    ours, bare = partial(_gone, bench, pids, run, 2), partial(_gone, bench, pids, ("-c", _BARE, text), 1)
-    yield [Case((ROW,), partial(_named, "gone", ours), partial(_named, "bare", bare), bench.pick(20, 3))]
+    tree = _run(bench, "tree", command_text(text))
+    nap = _run(bench, "nap", failing_text("'benchmarks.clocked_step:fail'", f", args: {{file: {failed}}}"))
+    kills, sleeps = ("-c", _KILLS, text), ("-c", _SLEEPS, str(failed))
+    second, first = partial(_second, bench, pids), partial(_first, bench, failed)
+    few = bench.pick(20, 3)
+    yield [
+        Case(SECOND, partial(second, tree, "", 2), partial(second, kills, "bare ", 1), few),
+        Case((FIRST,), partial(first, nap, ""), partial(first, sleeps, "bare "), few),
+    ]
     await trio.lowlevel.checkpoint()
 
 
-async def _named(name: str, measure: Callable[[], Awaitable[float]]) -> dict[str, float]:
-    return {name: await measure()}
+def _run(bench: Bench, name: str, step: str) -> Sequence[str]:
+    recipe = bench.folder / f"signal-{name}.yaml"
+    recipe.write_text(f"{head('signal')}steps:\n{step}", "utf-8")
+    return ("-m", "trio_recipes", "run", str(recipe), "--store", str(bench.folder / "signal"))
 
 
-async def _gone(bench: Bench, file: Path, arguments: Sequence[str], presses: int) -> float:
-    """Start a program, press Ctrl+C, and wait until it and its processes are gone; seconds from the last press."""
+async def _second(bench: Bench, file: Path, arguments: Sequence[str], name: str, presses: int) -> dict[str, float]:
+    """Start a program that has a tree of processes, press Ctrl+C, and wait until all of it is gone."""
     forget(file)
-    process = await trio.lowlevel.open_process(
-        [sys.executable, *arguments],
-        cwd=bench.root,
-        env=environment(bench.folder),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        async with Eyes.on([*await started(file), process.pid]) as eyes:
-            began = 0.0
-            for _ in range(presses):
-                await trio.sleep(_PRESS_SECONDS)
-                began = time.perf_counter()
-                process.send_signal(signal.SIGINT)
-            return await eyes.closed() - began
-    finally:
-        process.kill()
-        with trio.move_on_after(5, shield=True):
-            await process.wait()
+    async with running(arguments, bench.root, bench.folder) as process:
+        tree = await started(file)
+        async with Eyes.on(tree) as on_tree, Eyes.on([process.pid]) as on_command:
+            began = await _press(process, presses)
+            dead, gone = await on_tree.closed(), await on_command.closed()
+    return {f"{name}dead": dead - began, f"{name}gone": max(dead, gone) - began}
+
+
+async def _first(bench: Bench, file: Path, arguments: Sequence[str], name: str) -> dict[str, float]:
+    """Start a program that waits for nothing but time, press Ctrl+C, and wait until it is gone."""
+    forget(file)
+    async with running(arguments, bench.root, bench.folder) as process:
+        await exists(file)
+        async with Eyes.on([process.pid]) as on_command:
+            began = await _press(process, 1)
+            return {f"{name}gone": await on_command.closed() - began}
+
+
+async def _press(process: trio.Process, presses: int) -> float:
+    """Press Ctrl+C; when it was pressed last."""
+    began = 0.0
+    for _ in range(presses):
+        await trio.sleep(_PRESS_SECONDS)
+        began = time.perf_counter()
+        process.send_signal(signal.SIGINT)
+    return began
 
 
 GROUP = Group("cancel-signal", "Ctrl+C on the command line", _open)

@@ -19,9 +19,9 @@ import trio
 
 from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
 from benchmarks.eyes import Eyes
-from benchmarks.recipes import command
+from benchmarks.recipes import Job, command, commands, nested_command
 from benchmarks.target import Times
-from benchmarks.waiting import cancel_clocked
+from benchmarks.waiting import LULL, cancel_clocked
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.runtime import Runtime
 
@@ -38,49 +38,74 @@ ROWS = (
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     if not hasattr(os, "pidfd_open"):
         raise CannotMeasureError("there are no pidfds here")
-    file = bench.folder / "tree.pids"
+    file, depth, many = bench.folder / "tree.pids", 5, 20
+    inner = nested_command(bench.folder / "nested-tree", TREE.format(file=file), depth)
+    several = [Path(f"{file}-{number}") for number in range(many)]
     async with open_runtime(store=bench.folder / "tree", project=bench.folder, agents="echo") as runtime:
-        yield [Case(ROWS, partial(_ours, runtime, file), partial(_bare, file), bench.pick(40, 10), warm_ups=2)]
+        one = partial(_ours, runtime, command(TREE.format(file=file)), [file])
+        deep = partial(_ours, runtime, inner, [file])
+        all_at_once = partial(_ours, runtime, commands(TREE.format(file=f"{file}-{{{{item}}}}"), many), several)
+        few = bench.pick(10, 2)
+        yield [
+            Case(ROWS, one, partial(_bare, [file]), bench.pick(40, 8), warm_ups=2),
+            Case(_rows(f"{depth} sub-recipes deep"), deep, partial(_bare, [file]), few),
+            Case(_rows(f"{many} trees at once"), all_at_once, partial(_bare, several), few),
+        ]
 
 
-async def _ours(runtime: Runtime, file: Path) -> dict[str, float]:
-    forget(file)
-    session = await command(TREE.format(file=file)).start(runtime)
-    pids = await started(file)
-    await trio.sleep(0.07)  # until everything about it is durable
+def _rows(where: str) -> tuple[Row, ...]:
+    dead = f"{where}: cancel → every process is dead"
+    return (
+        Row(dead, "dead", _KILLPG, "bare"),
+        Row(f"{where}: cancel → `cancelled` is durable", "durable", _KILLPG, "bare"),
+    )
+
+
+async def _ours(runtime: Runtime, job: Job, files: Sequence[Path]) -> dict[str, float]:
+    forget(*files)
+    session = await job.start(runtime)
+    pids = await started(*files)
+    await trio.sleep(LULL)  # until everything about it is durable
     async with Eyes.on(pids) as eyes:
         began = time.perf_counter()
         measured = await cancel_clocked(session)
         return {"dead": await eyes.closed() - began, **measured}
 
 
-async def _bare(file: Path) -> dict[str, float]:
-    forget(file)
-    process = await trio.lowlevel.open_process(
-        ["bash", "-c", TREE.format(file=file)], start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
-    )
-    pids = await started(file)
-    await trio.sleep(0.07)
+async def _bare(files: Sequence[Path]) -> dict[str, float]:
+    forget(*files)
+    leaders = [await _leader(file) for file in files]
+    pids = await started(*files)
+    await trio.sleep(LULL)
     async with Eyes.on(pids) as eyes:
         began = time.perf_counter()
-        os.killpg(process.pid, signal.SIGTERM)
-        await process.wait()
+        for leader in leaders:
+            os.killpg(leader.pid, signal.SIGTERM)
+        for leader in leaders:
+            await leader.wait()
         waited = time.perf_counter()
         return {"bare": max(waited, await eyes.closed()) - began}
 
 
-async def started(file: Path) -> list[int]:
-    """The processes of a tree, once all are there."""
-    pids: list[int] = []
+async def _leader(file: Path) -> trio.Process:
+    """Start a tree as the leader of a session of its own."""
+    text = TREE.format(file=file)
+    return await trio.lowlevel.open_process(
+        ["bash", "-c", text], start_new_session=True, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL
+    )
+
+
+async def started(*files: Path) -> list[int]:
+    """The processes of trees, once all are there."""
     with trio.fail_after(10):
-        while not pids:  # noqa: ASYNC110  what tells is a file that bash writes
+        while not all(_pids(file) for file in files):  # noqa: ASYNC110  what tells is files that bash writes
             await trio.sleep(0.002)
-            pids = _pids(file)
-    return pids
+    return [pid for file in files for pid in _pids(file)]
 
 
-def forget(file: Path) -> None:
-    file.unlink(missing_ok=True)
+def forget(*files: Path) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _pids(file: Path) -> list[int]:
