@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +31,7 @@ class HelperProcess:
     async def start(
         cls, command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None, stderr: BinaryIO | None = None
     ) -> HelperProcess:
-        """Start it.
+        """Start it, as the leader of a group of its own: what it has started goes with it.
 
         Args:
             command: what it is.
@@ -39,7 +41,7 @@ class HelperProcess:
         """
         pipe = subprocess.PIPE
         process = await trio.lowlevel.open_process(
-            list(command), cwd=folder, env=env, stdin=pipe, stdout=pipe, stderr=stderr
+            list(command), cwd=folder, env=env, stdin=pipe, stdout=pipe, stderr=stderr, start_new_session=True
         )
         return cls(process)
 
@@ -72,8 +74,9 @@ class HelperProcess:
         return line.decode()
 
     async def stop(self) -> None:
-        """Kill it, and wait."""
-        self.process.kill()
+        """Kill it and what it has started, and wait."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         with trio.move_on_after(5, shield=True):
             for pipe in (self.process.stdin, self.process.stdout):
                 if pipe is not None:

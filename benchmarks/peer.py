@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -159,17 +158,16 @@ class Peer:
     async def smallest(self) -> float:
         """Seconds of a whole process that runs the smallest run, over a database that is there already."""
         home = self.folder / f"{self.kind.name}-smallest"
-        home.mkdir(exist_ok=True)  # noqa: ASYNC240  one folder
         began = time.perf_counter()
-        with trio.move_on_after(ASK_SECONDS) as limit, (home / "log").open("ab") as log:  # noqa: ASYNC230  one file
-            command, env = self._command(home, "smallest"), self._environment(home)
-            done = await trio.run_process(
-                command, cwd=self.root, env=env, stdout=log, stderr=subprocess.STDOUT, check=False
-            )
-            if not done.returncode:
-                return time.perf_counter() - began
-        what = f"no end after {ASK_SECONDS:g} s" if limit.cancelled_caught else "it failed"
-        raise CannotMeasureError(f"{what}: {_tail(home / 'log')}")
+        helper = await self._started(home, "smallest")
+        try:
+            with trio.move_on_after(ASK_SECONDS):
+                if await helper.process.wait() == 0:
+                    return time.perf_counter() - began
+            raise CannotMeasureError(f"exit code {helper.process.returncode}: {_tail(home / 'log')}")
+        finally:
+            with trio.move_on_after(10, shield=True):
+                await helper.stop()
 
     async def stop(self) -> None:
         """End its process."""

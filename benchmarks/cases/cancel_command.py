@@ -38,7 +38,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     waiting, store = Waiting(), bench.folder / "command"
     bare = partial(_bare, bench)
     async with open_runtime(store=store, functions={"wait": waiting}, agents="echo") as runtime:
-        cases = [Case((ROW,), partial(_ours, bench, runtime, waiting, store), bare, bench.pick(20, 5))]
+        cases = [Case((ROW,), partial(_ours, bench, runtime, waiting, store), bare, bench.pick(20, 3))]
         if hasattr(os, "pidfd_open"):
             cases.append(Case(ROWS_OF_RUN, partial(_run_over, bench), bare, bench.pick(10, 2)))
         yield cases

@@ -30,7 +30,7 @@ BARE = "bare trio, a nursery per level"
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     waiting = Waiting()
     async with open_runtime(store=bench.folder / "depth", functions={"wait": waiting}, agents="echo") as runtime:
-        depths = {1: DEPTHS, 100: DEPTHS[::2] if bench.quick else DEPTHS}
+        depths = dict.fromkeys((1, 100), DEPTHS[::2] if bench.quick else DEPTHS)
         yield [_case(bench, runtime, waiting, depth, leaves) for leaves in depths for depth in depths[leaves]]
 
 

@@ -125,12 +125,12 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         open_runtime(store=store, functions=functions, project=bench.folder, agents="echo") as runtime,
         McpClient.connected(bench) as mcp,
     ):
-        doors, count = Doors(bench, runtime, clocked, mcp), bench.pick(40, 5)
+        doors, count = Doors(bench, runtime, clocked, mcp), bench.pick(40, 3)
         yield [
             Case(_rows("a tool call"), doors.by_tool, doors.direct, count),
             Case(_rows("an MCP call of another process (stdio)"), doors.by_mcp, doors.direct, count),
-            Case(_rows("an asyncio host (guest mode)"), doors.in_asyncio, doors.direct, bench.pick(40, 4)),
-            *_graceful(doors, bench.pick(20, 3)),
+            Case(_rows("an asyncio host (guest mode)"), doors.in_asyncio, doors.direct, bench.pick(40, 3)),
+            *_graceful(doors, bench.pick(20, 2)),
         ]
 
 

@@ -108,7 +108,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
                     partial(_bares, client, server, count),
                     repetitions,
                 )
-                for count, repetitions in ((1, bench.pick(40, 10)), (bench.pick(500, 50), bench.pick(3, 3)))
+                for count, repetitions in ((1, bench.pick(40, 6)), (bench.pick(500, 50), bench.pick(3, 2)))
             ]
 
 

@@ -73,7 +73,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     nap = _run(bench, "nap", failing_text("'benchmarks.clocked_step:fail'", f", args: {{file: {failed}}}"))
     kills, sleeps = ("-c", _KILLS, text), ("-c", _SLEEPS, str(failed))
     second, first = partial(_second, bench, pids), partial(_first, bench, failed)
-    few = bench.pick(20, 3)
+    few = bench.pick(20, 2)
     yield [
         Case(SECOND, partial(second, tree, "", 2), partial(second, kills, "bare ", 1), few),
         Case((FIRST,), partial(first, nap, ""), partial(first, sleeps, "bare "), few),

@@ -47,7 +47,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         all_at_once = partial(_ours, runtime, commands(TREE.format(file=f"{file}-{{{{item}}}}"), many), several)
         few = bench.pick(10, 2)
         yield [
-            Case(ROWS, one, partial(_bare, [file]), bench.pick(40, 8), warm_ups=2),
+            Case(ROWS, one, partial(_bare, [file]), bench.pick(40, 5), warm_ups=2),
             Case(_rows(f"{depth} sub-recipes deep"), deep, partial(_bare, [file]), few),
             Case(_rows(f"{many} trees at once"), all_at_once, partial(_bare, several), few),
         ]

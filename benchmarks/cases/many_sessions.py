@@ -34,7 +34,7 @@ for file in pathlib.Path(sys.argv[1]).glob("*/session.db"):
 
 @asynccontextmanager
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
-    store, count = bench.folder / "many", bench.pick(10_000, 300)
+    store, count = bench.folder / "many", bench.pick(10_000, 200)
     async with open_runtime(store=store, functions={"nothing": _nothing}, agents="echo") as runtime:
         session = await single("nothing").start(runtime)
         await session.wait()

@@ -20,7 +20,7 @@ _STATM = Path("/proc/self/statm")
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     if not _STATM.exists():  # noqa: ASYNC240  in memory: it never blocks
         raise CannotMeasureError("there is no /proc")
-    count = bench.pick(10_000, 2_000)
+    count = bench.pick(10_000, 1_000)
     row = Row(
         f"memory for each of {count:,} waiting iterations", "ours", "bare trio, a nursery each", "bare", unit=BYTES
     )

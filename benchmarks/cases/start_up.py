@@ -35,14 +35,14 @@ def _run_case(bench: Bench, number: int, what: str, body: str) -> Case:
     run = ("-m", "trio_recipes", "run", str(file), "--store", str(store))
     ours = partial(_named, "run", partial(seconds_of, *run, root=bench.root, folder=bench.folder))
     bare = partial(_named, "bare", partial(seconds_of, "-c", "import trio", root=bench.root, folder=bench.folder))
-    return Case((row,), ours, bare, bench.pick(20, 3))
+    return Case((row,), ours, bare, bench.pick(20, 2))
 
 
 def _import_case(bench: Bench, what: str, statement: str) -> Case:
     row = Row(what, "ours", "`import trio`", "bare", (Times(1.6),))
     ours = partial(_named, "ours", partial(import_seconds, statement, bench.root, bench.folder))
     bare = partial(_named, "bare", partial(import_seconds, "import trio", bench.root, bench.folder))
-    return Case((row,), ours, bare, bench.pick(20, 3))
+    return Case((row,), ours, bare, bench.pick(20, 2))
 
 
 async def _named(name: str, measure: Callable[[], Awaitable[float]]) -> Mapping[str, float]:

@@ -93,7 +93,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
 
 def _one_step(bench: Bench, lab: Lab) -> Case:
     row = Row("one sequential durable step", "step", "one SQLite commit (WAL, FULL), same disk", "commit", (Times(3),))
-    return Case((row,), partial(_steps, lab), partial(_commits, lab), bench.pick(40, 8))
+    return Case((row,), partial(_steps, lab), partial(_commits, lab), bench.pick(40, 5))
 
 
 async def _steps(lab: Lab) -> dict[str, float]:
@@ -115,7 +115,7 @@ def _parallel(bench: Bench, lab: Lab) -> Case:
     width = bench.pick(10_000, 1_000)
     what = f"one of {width:,} parallel durable iterations, start and end of the session included"
     row = Row(what, "iteration", "one sequential durable step", "step", (Times(0.25),))
-    return Case((row,), partial(_iterations, lab, width), partial(_steps, lab), bench.pick(5, 3))
+    return Case((row,), partial(_iterations, lab, width), partial(_steps, lab), bench.pick(5, 2))
 
 
 async def _iterations(lab: Lab, width: int) -> dict[str, float]:

@@ -148,11 +148,11 @@ def main(make: Callable[[Path, str], Engine]) -> None:
     A ``worker`` does what it is asked, a ``requester`` makes requests to a worker, ``smallest`` runs the smallest run.
     """
     folder, flavour, role = sys.argv[1:]
-    engine = make(Path(folder), flavour)
+    out, engine = _own_stdout(), make(Path(folder), flavour)
     if role == "smallest":
         asyncio.run(_smallest(engine))
     else:
-        asyncio.run(_converse(engine, _own_stdout(), opened=role == "worker"))
+        asyncio.run(_converse(engine, out, opened=role == "worker"))
 
 
 def _own_stdout() -> TextIO:

@@ -4,12 +4,15 @@ import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
+import trio
+import trio.testing
 
 from benchmarks.case import Cannot, CannotMeasureError
 from benchmarks.peer import Peer, PeerKind
-from benchmarks.peer_round import Round
+from benchmarks.peer_round import BUDGET_SECONDS, Round
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,3 +120,22 @@ async def test_the_best_durable_peer_is_that_of_the_round(tmp_path: Path) -> Non
 async def test_a_peer_that_is_not_installed_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(CannotMeasureError, match="nox -s peers"):
         await Peer(PeerKind("dbos", "dbos", ""), tmp_path, tmp_path, ROOT).ask("steps", count=1)
+
+
+async def test_who_takes_too_long_is_measured_once(
+    tmp_path: Path, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.peer_round.time", SimpleNamespace(monotonic=trio.current_time))
+    asked: list[str] = []
+
+    async def measure(one: Peer) -> dict[str, float]:
+        asked.append(one.kind.name)
+        await trio.sleep(BUDGET_SECONDS + 1 if one.kind.name == "slow" else 0.1)
+        return {"step": 1.0}
+
+    peers = [Peer(PeerKind(name, name, ""), tmp_path, tmp_path, ROOT) for name in ("slow", "quick")]
+    each = Round(peers, measure, ["step"])
+    warm_up, first, second = await each(), await each(), await each()
+    assert warm_up == first == {"slow step": 1.0, "quick step": 1.0}
+    assert second == {"quick step": 1.0}
+    assert asked == ["slow", "quick", "quick", "quick"]
