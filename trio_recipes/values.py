@@ -10,7 +10,7 @@ import datetime
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 import attrs
 
@@ -75,3 +75,16 @@ def _key(key: object, where: str) -> str:
     if not isinstance(key, str):
         raise ValueRefusedError(f"{where}: the key {key!r} is a {type(key).__name__}; keys of mappings must be strings")
     return key
+
+
+MAX_COUNT: Final = 10**12
+"""Tokens that no answer has."""
+
+
+def counts(usage: Mapping[str, object]) -> dict[str, int]:
+    """The counts of tokens in what an endpoint, an agent program or a backend tells, and nothing else of it."""
+    return {name: number for name, number in usage.items() if _is_count(number)}
+
+
+def _is_count(number: object) -> TypeGuard[int]:
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < MAX_COUNT

@@ -201,3 +201,89 @@ async def test_json_lines_of_a_program_are_streamed_and_recorded(tmp_path: Path)
     assert (reply.text, reply.cost_usd) == ("It is fine.", 0.01)
     assert log.output("text") == b"Let me look.It is fine."
     assert log.output("stdout").decode() == CLAUDE
+
+
+# --- as the programs were seen to print --------------------------------------------------------------------------
+
+
+def delta(text: str) -> dict[str, Any]:
+    return {
+        "type": "stream_event",
+        "event": {"type": "content_block_delta", "delta": {"type": "text_delta", "text": text}},
+    }
+
+
+PARTIAL = (
+    {
+        "type": "stream_event",
+        "event": {"type": "message_start", "message": {"model": "m", "usage": {"input_tokens": 9}}},
+    },
+    delta("Hello "),
+    delta("there"),
+    {"type": "assistant", "message": {"model": "m", "content": [{"type": "text", "text": "Hello there"}]}},
+)
+
+
+def test_pieces_of_messages_are_told_once() -> None:
+    reader = JsonLines()
+    assert [reader.feed(lines(line)) for line in PARTIAL] == ["", "Hello ", "there", ""]
+    assert (reader.so_far().usage, reader.so_far().model) == ({"input_tokens": 9}, "m")
+    assert reader.reply(None).text == "Hello there"
+
+
+def failed(*documents: Any) -> BackendError:
+    reader = JsonLines()
+    reader.feed(lines(*documents), last=True)
+    assert reader.failure is not None
+    return reader.failure
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable", "limited"),
+    [(400, False, False), (401, False, False), (429, True, True), (529, True, True), (None, True, False)],
+)
+def test_errors_of_the_endpoint_behind_an_agent(status: int | None, retryable: bool, limited: bool) -> None:
+    told = {"type": "assistant", "error": "unknown", "message": {"content": [{"type": "text", "text": "API Error"}]}}
+    end = {
+        "type": "result",
+        "subtype": "success",
+        "is_error": True,
+        "api_error_status": status,
+        "result": "API Error: no",
+    }
+    failure = failed(told, end)
+    assert str(failure) == "the agent failed: API Error: no"
+    assert (failure.retryable, failure.rate_limited) == (retryable, limited)
+
+
+def test_a_connection_that_an_agent_found_again_is_no_failure() -> None:
+    lost = {"type": "error", "message": "Reconnecting... 1/1 (stream disconnected)"}
+    said = {"type": "item.completed", "item": {"type": "agent_message", "text": "Hello"}}
+    usage = {"input_tokens": 100, "cached_input_tokens": 40, "cache_write_input_tokens": 0, "output_tokens": 7}
+    reply = read(lines(lost, said, {"type": "turn.completed", "usage": usage}))
+    assert reply.text == "Hello"
+    assert reply.usage == {"input_tokens": 100, "cached_tokens": 40, "output_tokens": 7}
+    with pytest.raises(BackendError, match="stream disconnected"):
+        read(lines(said, lost))
+
+
+async def test_a_program_that_fails_is_told_by_what_it_prints(tmp_path: Path) -> None:
+    end = {
+        "type": "result",
+        "is_error": True,
+        "api_error_status": 429,
+        "result": "slow down",
+        "usage": {"input_tokens": 5},
+    }
+    file = tmp_path / "printed"
+    file.write_text(lines(end))
+    backend = CommandBackend(("/bin/bash", "-c", f"cat {file}; exit 1"), output="json-lines")
+    call = Conversation(leaf(AgentStep(id="step", agent="a", prompt=Template.parse("p")), Told()))
+    async with process_trees() as trees:
+        with (
+            trio.fail_after(20),
+            pytest.raises(BackendError, match="exited with 1: the agent failed: slow down") as caught,
+        ):
+            await backend.attached(trees).ask(AgentRequest(agent="a", prompt="p", project=str(tmp_path)), call)
+    call.end()
+    assert (caught.value.exit_code, caught.value.rate_limited) == (1, True)

@@ -89,7 +89,8 @@ async def test_what_can_not_be_counted_is_said_once(tmp_path: Path) -> None:
     result = await run(tmp_path, answering(), "limits: {cost_usd: 1, tokens: 10}", observe=observe, prices={})
     assert result.status is SessionStatus.COMPLETED
     assert told == [
-        "limits.cost_usd does not count the answers of model 'big': there is no price for it",
+        "limits.cost_usd does not count the answers of model 'big': there is no price for it in the file of prices "
+        "(~/.config/trio_recipes/prices.toml; docs/how-to/limits.md shows one)",
         "limits.tokens does not count the answers of model 'big': it does not tell its usage",
     ]
 
@@ -101,8 +102,10 @@ async def test_show_tells_what_each_step_and_the_session_took(tmp_path: Path) ->
     view = session_view(history)
     assert view["usage"] == {
         "answers": 4,
+        "broken_off": 0,
         "input_tokens": 400,
         "output_tokens": 80,
+        "estimated_tokens": 0,
         "cost_usd": 2.0,
         "unpriced": 0,
         "tokens": 480,

@@ -15,8 +15,11 @@ from trio_recipes.events.base import Cancellation as Cancellation
 from trio_recipes.events.base import Event as Event
 from trio_recipes.events.base import Holdout as Holdout
 from trio_recipes.events.base import Stamped as Stamped
+from trio_recipes.events.scope import AgentAccount as AgentAccount
 from trio_recipes.events.scope import AgentAnswered as AgentAnswered
+from trio_recipes.events.scope import AgentAnswering as AgentAnswering
 from trio_recipes.events.scope import AgentAsked as AgentAsked
+from trio_recipes.events.scope import AgentBrokeOff as AgentBrokeOff
 from trio_recipes.events.scope import AttemptFailed as AttemptFailed
 from trio_recipes.events.scope import AttemptStarted as AttemptStarted
 from trio_recipes.events.scope import Output as Output
@@ -62,7 +65,9 @@ KINDS: dict[str, type[Event]] = {
         AttemptFailed,
         Output,
         AgentAsked,
+        AgentAnswering,
         AgentAnswered,
+        AgentBrokeOff,
         Waiting,
         Warned,
         Signalled,

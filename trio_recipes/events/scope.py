@@ -80,30 +80,51 @@ class AgentAsked(Event):
 
 
 @frozen(kw_only=True)
-class AgentAnswered(Event):
-    """An agent gave a whole answer; whether its step makes something of it is another matter.
+class AgentAccount(Event):
+    """What an answer took, so far or in all. No event by itself: one of the three below.
 
     Args:
         agent: its name.
-        provider: who answered, or None if the backend does not tell.
-        model: what answered, or None.
+        provider: who answers, or None if the backend does not tell.
+        model: what answers, or None.
         usage: counts such as ``input_tokens`` and ``output_tokens``, as the backend tells them.
+        estimated: names of those counts that nobody told, and that are estimates.
         cost_usd: in US dollars, or None if nobody knows.
         stop_reason: why the answer ended, as the backend tells it.
         first_seconds: from the question to the first piece of the answer, or None if it came as a whole.
-        seconds: from the question to the end of the answer.
+        seconds: from the question to now.
     """
-
-    name = "agent_answered"
 
     agent: str
     provider: str | None = None
     model: str | None = None
     usage: Mapping[str, int] = Factory(dict)
+    estimated: tuple[str, ...] = ()
     cost_usd: float | None = None
     stop_reason: str | None = None
     first_seconds: float | None = None
     seconds: float = 0.0
+
+
+@frozen(kw_only=True)
+class AgentAnswering(AgentAccount):
+    """An answer has begun: told at its first piece, and about once a second while more comes."""
+
+    name = "agent_answering"
+
+
+@frozen(kw_only=True)
+class AgentAnswered(AgentAccount):
+    """An agent gave a whole answer; whether its step makes something of it is another matter."""
+
+    name = "agent_answered"
+
+
+@frozen(kw_only=True)
+class AgentBrokeOff(AgentAccount):
+    """An answer that had begun ended before it was whole: it was stopped, or failed. It is paid for all the same."""
+
+    name = "agent_broke_off"
 
 
 @frozen(kw_only=True)

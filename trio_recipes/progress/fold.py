@@ -11,7 +11,10 @@ from attrs import evolve, field
 
 from trio_recipes.classes import define
 from trio_recipes.events import (
+    AgentAccount,
     AgentAnswered,
+    AgentAnswering,
+    AgentBrokeOff,
     ApprovalDecided,
     ApprovalRequested,
     ApprovalWithdrawn,
@@ -52,7 +55,7 @@ class Record:
     """What is durably known about one scope. Times are microseconds since the epoch (UTC).
 
     ``attempts`` counts those begun, the one in hand included; ``failed_attempts`` those that a resume does not repeat.
-    ``answered`` tells what an agent's last answer took. ``reruns``: each resume runs it again, finished or not.
+    ``answered`` tells what an agent's last answer took (so far). ``reruns``: each resume runs it again, done or not.
     """
 
     path: str
@@ -71,7 +74,7 @@ class Record:
     finished_at: int | None = None
     waits_for: str = ""
     reruns: bool = False
-    answered: AgentAnswered | None = None
+    answered: AgentAccount | None = None
     chunks: dict[str, list[bytes]] = field(factory=dict)
 
     @property
@@ -244,7 +247,8 @@ def _run_started(progress: Progress, _event: RunStarted, at: int) -> None:
 
 
 def _interrupt(progress: Progress) -> None:
-    """Scopes that were under way when their run's events stop are interrupted; what they had produced stays."""
+    """Scopes that were under way when their run's events stop are interrupted; what they made and cost stays."""
+    progress.spent = progress.spent.settled()
     for record in progress.records.values():
         if record.status in (ScopeStatus.RUNNING, ScopeStatus.WAITING):
             record.status, record.waits_for = ScopeStatus.INTERRUPTED, ""
@@ -322,9 +326,9 @@ def _output(progress: Progress, event: Output, _at: int) -> None:
         progress.record(event.path).chunks.setdefault(event.channel, []).append(event.data)
 
 
-def _answered(progress: Progress, event: AgentAnswered, _at: int) -> None:
-    progress.spent.add(event)
+def _answered(progress: Progress, event: AgentAccount, _at: int) -> None:
     progress.record(event.path).answered = event
+    progress.spent.take(event)
 
 
 def _waiting(progress: Progress, event: Waiting, _at: int) -> None:
@@ -379,7 +383,9 @@ _HANDLERS: dict[type[Event], Callable[[Progress, Event, int], None]] = {
     AttemptFailed: _attempt_failed,  # type: ignore[dict-item]
     AttemptStarted: _attempt_started,  # type: ignore[dict-item]
     Output: _output,  # type: ignore[dict-item]
+    AgentAnswering: _answered,  # type: ignore[dict-item]
     AgentAnswered: _answered,  # type: ignore[dict-item]
+    AgentBrokeOff: _answered,  # type: ignore[dict-item]
     Waiting: _waiting,  # type: ignore[dict-item]
     ApprovalRequested: _asked,  # type: ignore[dict-item]
     ApprovalDecided: _decided,  # type: ignore[dict-item]

@@ -14,7 +14,7 @@ from attrs import field
 
 from trio_recipes.classes import define
 from trio_recipes.errors import TemplateError
-from trio_recipes.events import AttemptFailed, AttemptStarted, ScopeStatus, Waiting
+from trio_recipes.events import AttemptFailed, AttemptStarted, Output, ScopeStatus, Waiting, Warned
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import AgentStep
 from trio_recipes.progress.outcome import CANCELLED, Outcome, completed
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from trio_recipes.runtime.scope import Scope
     from trio_recipes.values import Value
 
+
+_SPARE = "reply"
+"""The channel of an answer that was recorded in an attempt before."""
 
 LISTENING_SECONDS = 0.1
 """How long to listen for a stop once a step's process was killed: who signals all there is, as systemd does, means the
@@ -53,6 +56,7 @@ class Attempts:
     ask: Pass
     scope: Scope
     reply: Reply | None = None
+    _spare: str | None = field(default=None, init=False)  # what is to be mended, and will do if it can't be
     _before: dict[str, Value] | None = field(default=None)
 
     async def run(self) -> Outcome:
@@ -64,12 +68,32 @@ class Attempts:
         while True:
             outcome = await self._once(failures + 1)
             failures += 1
-            if not _may_retry(outcome) or failures >= retry.max_attempts:
-                return outcome
+            may_mend = self._may_mend()
+            if not may_mend and (not _may_retry(outcome) or failures >= retry.max_attempts):
+                return self._or_spare(outcome)
             assert outcome.failure is not None
-            if not await self._back_off(outcome.failure, retry.delay(failures, outcome.failure.retry_after or 0.0)):
+            delay = 0.0 if may_mend else retry.delay(failures, outcome.failure.retry_after or 0.0)
+            if not await self._back_off(outcome.failure, delay):
                 return CANCELLED
             self._begin(failures + 1)
+
+    def _may_mend(self) -> bool:
+        """Whether the next attempt is one to mend the answer of the last: each pass has one such, beyond its others."""
+        if self._spare is not None or self.reply is None or not self.reply.mend:
+            return False
+        self._spare = self.reply.text
+        return self._spare is not None
+
+    def _or_spare(self, outcome: Outcome) -> Outcome:
+        """The outcome; or if that is a failure, the answer that could not be mended: the language takes it as it is."""
+        if self._spare is None or outcome.failure is None or outcome.status is not ScopeStatus.FAILED:
+            return outcome
+        path, text = self.ask.path, self._spare
+        told = f"the answer has no JSON, and could not be mended ({outcome.failure.message}): its text is the value"
+        self.context.log.emit(Warned(path=path, message=told))
+        self.context.log.emit(Output(path=path, channel=_SPARE, data=text.encode("utf-8", "replace")))
+        self.reply = Reply(text=text, channel=_SPARE)
+        return completed(read_result(self.ask.step, text, None))
 
     def _failures_so_far(self) -> int:
         record = self.context.progress.records.get(self.ask.path)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import Factory
 
 from trio_recipes.classes import define
+from trio_recipes.events import AgentAnswered
 from trio_recipes.language.model import Limits
 from trio_recipes.progress.spending import Spending
 
 if TYPE_CHECKING:
-    from trio_recipes.events import AgentAnswered
+    from trio_recipes.events import AgentAccount
+
+ADVICE: Final = "~/.config/trio_recipes/prices.toml; docs/how-to/limits.md shows one"
+"""Where to put prices."""
 
 
 def _nobody(_reason: str) -> None:
@@ -37,19 +41,23 @@ class Budget:
     _told: bool = False
     _warned: set[str] = Factory(set)
 
-    def charge(self, answered: AgentAnswered) -> None:
-        """Count an answer."""
-        self.spent.add(answered)
-        self._miss(answered)
+    def charge(self, account: AgentAccount) -> None:
+        """Count an answer, whole or broken off."""
+        self.spent.take(account)
+        if isinstance(account, AgentAnswered):
+            self._miss(account)
         self.check()
 
-    def _miss(self, answered: AgentAnswered) -> None:
+    def _miss(self, answered: AgentAccount) -> None:
         """A limit that an answer can't be counted against is none: say so, for each model (or agent) once."""
         who = f"model {answered.model!r}" if answered.model else f"agent {answered.agent!r}"
         if self.limits.cost_usd is not None and answered.cost_usd is None:
-            self._say(f"limits.cost_usd does not count the answers of {who}: there is no price for it")
+            why = f"there is no price for it in the file of prices ({ADVICE})"
+            self._say(f"limits.cost_usd does not count the answers of {who}: {why}")
         if self.limits.tokens is not None and not answered.usage and answered.cost_usd != 0:
             self._say(f"limits.tokens does not count the answers of {who}: it does not tell its usage")
+        if answered.estimated and (self.limits.tokens is not None or self.limits.cost_usd is not None):
+            self._say(f"limits count estimates for the answers of {who}: it does not tell its usage")
 
     def _say(self, what: str) -> None:
         if what not in self._warned:

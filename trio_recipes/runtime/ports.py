@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from attrs import Factory, asdict, field
 
 from trio_recipes.classes import define, frozen
-from trio_recipes.events import AgentAnswered, Holdout, Output, Resisted, Signalled
+from trio_recipes.events import AgentAccount, AgentAnswering, Holdout, Output, Resisted, Signalled
 
 if TYPE_CHECKING:
     from trio_recipes.events import Event
@@ -57,6 +57,8 @@ class Reply:
         value: the result if it is not text.
         exit_code: of a process.
         failure: why it failed; ``text`` may be there all the same.
+        mend: one more attempt, at once and even beyond those of ``retry``, may make something better of ``text``;
+            which is the result if it does not.
     """
 
     text: str | None = None
@@ -64,6 +66,7 @@ class Reply:
     value: Value = None
     exit_code: int | None = None
     failure: Failure | None = None
+    mend: bool = False
 
 
 @define(eq=False)
@@ -104,7 +107,7 @@ class Work:
     stack: tuple[str, ...] = ()
 
 
-def _for_free(_: AgentAnswered) -> None:
+def _for_free(_: AgentAccount) -> None:
     """Who counts where there is no limit."""
 
 
@@ -136,7 +139,7 @@ class LeafCall:
     forcible: Forcible
     resisting: list[Holdout] = Factory(list)
     works: dict[str, Callable[[], Work]] = Factory(dict)
-    charge: Callable[[AgentAnswered], None] = _for_free
+    charge: Callable[[AgentAccount], None] = _for_free
 
     @property
     def key(self) -> str:
@@ -147,10 +150,11 @@ class LeafCall:
         """Keep what the step produced, as it came."""
         self.log.emit(Output(path=self.path, channel=channel, data=data, background=background))
 
-    def answered(self, answered: AgentAnswered) -> None:
-        """An agent has answered: that is recorded and counted, whatever becomes of the step."""
-        self.log.emit(answered)
-        self.charge(answered)
+    def took(self, account: AgentAccount) -> None:
+        """What an agent's answer took: recorded; and counted at its end, whatever becomes of the step."""
+        self.log.emit(account)
+        if not isinstance(account, AgentAnswering):
+            self.charge(account)
 
     def signalled(self, pid: int, signal: str) -> None:
         """A process of the step was signalled."""
@@ -230,7 +234,8 @@ class AgentReply:
     Args:
         text: the answer.
         value: the answer, if it is not text.
-        usage: counts such as ``input_tokens`` and ``output_tokens``.
+        usage: counts such as ``input_tokens`` and ``output_tokens``; what is no such count is left out.
+        estimated: names of those counts that are estimates.
         cost_usd: in US dollars, or None if unknown.
         model: what answered.
         provider: who answered.
@@ -242,6 +247,7 @@ class AgentReply:
     text: str | None = None
     value: Value = None
     usage: Mapping[str, int] = Factory(dict)
+    estimated: tuple[str, ...] = ()
     cost_usd: float | None = None
     model: str | None = None
     provider: str | None = None
@@ -259,6 +265,14 @@ class AgentCall(Protocol):
 
     def stream(self, piece: str) -> None:
         """Keep a piece of the answer, as it came; what was streamed survives a stop."""
+        ...
+
+    def account(self, so_far: Callable[[], AgentReply]) -> None:
+        """Tell where to ask, at any time until the step ends, what the answer has taken so far.
+
+        Its usage, cost, model and stop reason are recorded while the answer comes, and counted if it never becomes
+        whole: what a stopped answer has cost stays spent.
+        """
         ...
 
     def output(self, channel: str, data: bytes, *, background: bool = False) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from attrs import Factory, evolve
+from attrs import Factory
 
 from trio_recipes.classes import frozen
 from trio_recipes.language.model import Limits
@@ -106,7 +106,7 @@ class Equipment:
             finishing=terms.finishing,
             cleans_up=created.cleans_up,
             pacer=Pacer.of(recipe.rate_limiting) if recipe.rate_limiting else None,
-            budget=Budget(limits, evolve(progress.spent)),
+            budget=Budget(limits, progress.spent.settled()),
         )
         return Engine(Driver(run), frame, limits.deadline)
 

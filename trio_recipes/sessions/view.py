@@ -13,7 +13,7 @@ from trio_recipes.sessions.session import public_context
 from trio_recipes.store.codec import cancellation_from_json
 
 if TYPE_CHECKING:
-    from trio_recipes.events import AgentAnswered, Cancellation
+    from trio_recipes.events import AgentAccount, Cancellation
     from trio_recipes.progress.fold import Record
     from trio_recipes.progress.spending import Spending
     from trio_recipes.sessions.history import History
@@ -40,7 +40,7 @@ def session_view(history: History) -> dict[str, Any]:
         "cancellation": cancellation_view(history),
         "approvals": [approval_view(gate) for gate in progress.gates.values()],
         "failure": _plain(ended.failure) if ended and ended.failure else None,
-        "usage": _usage(progress.spent),
+        "usage": _usage(spent_by(history)),
         "still_running": [_plain(held) for held in ended.still_running] if ended else [],
         "nodes": [node_view(record, history) for record in progress.records.values() if record.path],
         "context": context,
@@ -90,8 +90,9 @@ def node_view(record: Record, history: History) -> dict[str, Any]:
         "handled": record.handled or None,
         "waits_for": record.waits_for or None,
         "failure": _plain(record.failure) if record.failure else None,
-        "answered": _answered(record.answered) if record.answered else None,
     }
+    if record.answered:
+        optional[record.answered.name.removeprefix("agent_")] = _account(record.answered)
     return view | {name: value for name, value in optional.items() if value is not None}
 
 
@@ -103,13 +104,21 @@ def status_of(record: Record, history: History) -> ScopeStatus:
     return ScopeStatus.WAITING if paused else ScopeStatus.INTERRUPTED
 
 
+def spent_by(history: History) -> Spending:
+    """What the answers of agents took; those that nobody hears the end of, since their runner is gone, included."""
+    spent = history.progress.spent
+    return spent if history.standing.status in LIVE else spent.settled()
+
+
 def _usage(spent: Spending) -> dict[str, Any] | None:
     """What the answers of agents took; None if none did."""
-    return {**_plain(spent), "tokens": spent.tokens} if spent.answers else None
+    totals = {name: value for name, value in _plain(spent).items() if name != "in_hand"}
+    return {**totals, "tokens": spent.tokens} if spent.answers or spent.broken_off else None
 
 
-def _answered(answered: AgentAnswered) -> dict[str, Any]:
-    return {name: value for name, value in _plain(answered).items() if name != "path" and value is not None}
+def _account(account: AgentAccount) -> dict[str, Any]:
+    told = {name: value for name, value in _plain(account).items() if name != "path" and value is not None}
+    return {name: value for name, value in told.items() if name != "estimated" or value}
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 from attrs import Factory, field
 
 from trio_recipes.classes import define, frozen
 from trio_recipes.errors import BackendError, ConfigurationError, ValueRefusedError
-from trio_recipes.events import AgentAnswered, AgentAsked
+from trio_recipes.events import AgentAccount, AgentAnswered, AgentAnswering, AgentAsked, AgentBrokeOff
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import AgentStep
 from trio_recipes.language.output import JSON_INSTRUCTION
@@ -20,11 +21,16 @@ from trio_recipes.steps.apart import Apart
 from trio_recipes.steps.coalesce import Coalescer
 from trio_recipes.steps.guard import cancellation_wins, describe
 from trio_recipes.steps.repair import Repairs
-from trio_recipes.values import normalise
+from trio_recipes.values import counts, normalise
 
 if TYPE_CHECKING:
     from trio_recipes.values import Value
 
+
+_log = logging.getLogger("trio_recipes.steps")
+
+TELLING_SECONDS: Final = 1.0
+"""How often an answer that comes in pieces tells what it has taken so far, at most."""
 
 Pricing: TypeAlias = "Callable[[str | None, Mapping[str, int]], float | None]"
 """From a model and an answer's usage to US dollars, or None where nobody knows."""
@@ -74,8 +80,7 @@ class AgentRunner:
         except Exception as error:
             return Reply(failure=_failure(step, error))
         finally:
-            conversation.flush()
-            conversation.closed = True
+            conversation.end()
 
 
 def request_of(step: AgentStep, call: LeafCall) -> AgentRequest:
@@ -130,6 +135,9 @@ class Conversation:
     _choice: Choice | None = field(default=None, init=False)
     _asked: float = field(factory=trio.current_time, init=False)
     _first: float | None = field(default=None, init=False)
+    _next: float = field(default=0.0, init=False)
+    _so_far: Callable[[], AgentReply] | None = field(default=None, init=False)
+    _is_whole: bool = field(default=False, init=False)
     _streamed: list[str] = field(factory=list, init=False)
     _channels: dict[str, Coalescer] = field(factory=dict, init=False)
 
@@ -151,12 +159,20 @@ class Conversation:
         self.call.log.emit(asked)
         self._asked = trio.current_time()
 
+    def account(self, so_far: Callable[[], AgentReply]) -> None:
+        """Tell where to ask what the answer has taken so far."""
+        self._so_far = so_far
+
     def stream(self, piece: str) -> None:
-        """Keep a piece of the answer on the channel ``text``."""
+        """Keep a piece of the answer on the channel ``text``; and tell now and then what the answer has taken."""
+        now = trio.current_time()
         if self._first is None:
-            self._first = trio.current_time() - self._asked
+            self._first = now - self._asked
         self._streamed.append(piece)
         self.output("text", _encoded(piece))
+        if now >= self._next and not self.closed:
+            self._next = now + TELLING_SECONDS
+            self._tell(AgentAnswering, self._heard())
 
     def output(self, channel: str, data: bytes, *, background: bool = False) -> None:
         """Keep other output, a moment later; but at once in the background, where nobody tells which is the last."""
@@ -184,6 +200,13 @@ class Conversation:
         for coalescer in self._channels.values():
             coalescer.flush()
 
+    def end(self) -> None:
+        """The attempt is over: an answer that is not whole by now never will be."""
+        if not self._is_whole and (self._so_far or self._streamed):
+            self._tell(AgentBrokeOff, self._heard())
+        self.flush()
+        self.closed = True
+
     def conclude(self, answer: object, agent: str) -> Reply:
         """The reply that an answer makes, its text whole on one channel of the record.
 
@@ -192,28 +215,39 @@ class Conversation:
         """
         if not isinstance(answer, AgentReply):
             raise BackendError(f"the backend returned {type(answer).__name__}, not AgentReply", retryable=False)
-        self.call.answered(self._account(answer, agent))
+        self._is_whole = True
+        self._tell(AgentAnswered, answer)
         if answer.text is not None:
             return self._text(answer.text)
         value = _unwrapped(answer.value, agent)
         return self._text(value) if isinstance(value, str) else Reply(value=value)
 
-    def _account(self, answer: AgentReply, agent: str) -> AgentAnswered:
-        """What the answer took; who answered is as chosen, unless the backend knows better."""
+    def _heard(self) -> AgentReply:
+        """What the backend says of its answer so far: code of others, and not worth a failure."""
+        try:
+            return self._so_far() if self._so_far is not None else AgentReply()
+        except Exception:
+            _log.warning("step '%s': its backend can't say what it has used", self.call.path, exc_info=True)
+            return AgentReply()
+
+    def _tell(self, kind: type[AgentAccount], answer: AgentReply) -> None:
+        """What an answer took; who answers is as chosen, unless the backend knows better."""
         chosen = self._choice.request if self._choice else None
         model = answer.model or (chosen.model if chosen else None)
-        cost = self.price(model, answer.usage) if answer.cost_usd is None else answer.cost_usd
-        return AgentAnswered(
+        usage = counts(answer.usage)
+        account = kind(
             path=self.call.path,
-            agent=agent,
+            agent=chosen.agent if chosen else "",
             provider=answer.provider or (chosen.provider if chosen else None),
             model=model,
-            usage=answer.usage,
-            cost_usd=cost,
+            usage=usage,
+            estimated=tuple(name for name in answer.estimated if name in usage),
+            cost_usd=self.price(model, usage) if answer.cost_usd is None else answer.cost_usd,
             stop_reason=answer.stop_reason,
             first_seconds=self._first,
             seconds=trio.current_time() - self._asked,
         )
+        self.call.took(account)
 
     def _text(self, text: str) -> Reply:
         """Streamed pieces that add up to the answer are its record; otherwise it is recorded once more."""

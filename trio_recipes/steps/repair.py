@@ -1,8 +1,9 @@
 """One more attempt for an answer without the JSON that its step wants.
 
-The language's last resort for such an answer is the text itself (recipe-language.md section 6). So a repair is made
-only where the backend offers it (``AgentReply.repairable``) and the step's ``retry`` leaves an attempt for it: it is an
-attempt like any other, recorded, paced and counted as one. If its answer has no JSON either, the text is the value.
+A repair is made once, where the backend offers it (``AgentReply.repairable``). It is an attempt like any other:
+recorded, paced and counted as one; but it does not wait, and there is one also where ``retry`` leaves none. The
+language's last resort stays what it is (recipe-language.md section 6): if there is no JSON in its answer either, the
+text of that is the value; and if it fails, the text that was to be mended.
 """
 
 from __future__ import annotations
@@ -32,11 +33,10 @@ class Repairs:
     def checked(self, call: LeafCall, request: AgentRequest, answer: AgentReply, reply: Reply) -> Reply:
         """The reply, as a failed attempt if the next one is to mend it."""
         text, step = answer.text, call.step
-        attempts_left = step.retry.max_attempts - call.attempt
-        if text is None or not (answer.repairable and request.parse_json and attempts_left > 0):
+        if text is None or not (answer.repairable and request.parse_json):
             return reply
         if request.unreadable is not None or holds_json(text):
             return reply
         self._unreadable[request.path] = text
         message = f"step '{step.id}': agent {request.agent!r} answered without JSON"
-        return evolve(reply, failure=Failure(FailureKind.BACKEND, message, hint="it is asked once more"))
+        return evolve(reply, failure=Failure(FailureKind.BACKEND, message, hint="it is asked once more"), mend=True)

@@ -39,9 +39,12 @@ class Client:
         call = Conversation(leaf(AgentStep(id="step", agent="a", prompt=Template.parse("p")), self.log))
         try:
             with trio.fail_after(PATIENCE):
-                return await self.backend.ask(AgentRequest(agent="a", prompt=prompt, **request), call)
-        finally:
-            call.flush()
+                reply = await self.backend.ask(AgentRequest(agent="a", prompt=prompt, **request), call)
+        except BaseException:
+            call.end()
+            raise
+        call.flush()
+        return reply
 
     async def failure(self, **request: Any) -> BackendError:
         try:

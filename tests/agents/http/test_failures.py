@@ -33,7 +33,7 @@ REFUSALS = [
     (400, "invalid_request_error", "prompt is too long: 9 > 8", "can't take a prompt this long", False, False),
     (500, "", "the request exceeds the available context size", "can't take a prompt this long", False, False),
     (400, "content_filter", "violates our policy", "content filter", False, False),
-    (401, "invalid_api_key", "wrong key", "refused the key", False, False),
+    (401, "invalid_api_key", "wrong key", "wants a key, and none was sent", False, False),
     (402, "", "", "wants to be paid first", False, False),
     (403, "permission_error", "no", "does not let this key do that", False, False),
     (404, "model_not_found", "no model 'm'", "knows no such model", False, False),
@@ -247,7 +247,7 @@ async def refused_list(told: Callable[[], Any]) -> BackendError:
 
 async def test_lists_of_models_that_are_none() -> None:
     async with client(server_key="right") as it:
-        assert "refused the key" in str(await refused_list(it.backend.models))
+        assert "wants a key, and none was sent" in str(await refused_list(it.backend.models))
         it.server.key = None
         it.reach(base_url=it.server.url + "/nothing")
         assert "(HTTP 404)" in str(await refused_list(it.backend.models))
@@ -265,6 +265,7 @@ async def test_a_key_never_shows(dialect: str, monkeypatch: pytest.MonkeyPatch) 
             it.server.script = script
             failure = await it.failure()
             assert "no: ***" in str(failure)
+            assert "none was sent" not in str(failure)
             assert key not in repr(failure) + repr(failure.__cause__) + repr(it.backend) + repr(failure.__dict__)
 
 

@@ -17,6 +17,7 @@ STREAMS = {
     "data: hé😀\n\n".encode(): ["hé😀"],
     b"data: \xff\n\n": ["\ufffd"],
     b"data: a\n\ndata: no end": ["a", "no end"],
+    b"\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n": ["a"],
     b"": [],
 }
 

@@ -24,6 +24,7 @@ from trio_recipes.testing.model_server import (
     Outcome,
     Script,
     Wait,
+    hangs_up,
     in_turn,
     refuses,
     says,
@@ -185,12 +186,34 @@ async def test_a_retry_waits_as_long_as_the_endpoint_asks(tmp_path: Path) -> Non
     assert second.began - first.began >= 0.5
 
 
-async def test_an_answer_without_json_is_mended_by_one_more_attempt(tmp_path: Path) -> None:
+RETRIES = ["", ", retry: {max_attempts: 2, initial_delay: 60}"]
+
+
+@pytest.mark.parametrize("retry", RETRIES)
+async def test_an_answer_without_json_is_mended_by_one_more_attempt(tmp_path: Path, retry: str) -> None:
     async with lab(tmp_path, in_turn(says("sorry"), says('{"a": 1}'))) as it:
-        retry = ", parse_json: true, retry: {max_attempts: 2, initial_delay: 0.01}}"
-        result = await (await it.start(ONE.replace("}", retry))).wait()
+        result = await (await it.start(ONE.replace("}", f", parse_json: true{retry}}}"))).wait()
     assert result.context["said"] == {"a": 1}
     assert [message["content"] for message in it.server.visits[1].asked.body["messages"]][1] == "sorry"
+    assert [stamped.event.name for stamped in it.events].count("attempt_started") == 1
+
+
+@pytest.mark.parametrize("second", [refuses(500), hangs_up("half "), stalls("half "), says("no ", "JSON")])
+async def test_an_answer_that_can_not_be_mended_is_taken_as_it_is(tmp_path: Path, second: Any) -> None:
+    async with lab(tmp_path, in_turn(says("sorry, ", "no"), second)) as it:
+        session = await it.start(ONE.replace("}", ", parse_json: true, timeout: 1}"))
+        result = await session.wait()
+        assert result.status == "completed", result.failure
+        value = "no JSON" if second == says("no ", "JSON") else "sorry, no"
+        assert result.context["said"] == value
+        assert len(it.server.visits) == 2
+
+
+async def test_a_repair_that_fails_uses_the_attempts_that_are_left(tmp_path: Path) -> None:
+    retry = ", parse_json: true, retry: {max_attempts: 3, initial_delay: 0.01}}"
+    async with lab(tmp_path, in_turn(says("sorry"), refuses(500), says("[1]"))) as it:
+        result = await (await it.start(ONE.replace("}", retry))).wait()
+    assert result.context["said"] == [1]
 
 
 # --- the command line --------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from attrs import Factory, evolve, field
 
 from trio_recipes.agents.http.answer import Answer, fields_of, part
 from trio_recipes.agents.http.exchange import Exchange
-from trio_recipes.agents.http.hosted import connected, model_of, names_of, turns
+from trio_recipes.agents.http.hosted import connected, model_of, names_of, read_by_model, turns
 from trio_recipes.agents.http.refusals import Complaint, refused
 from trio_recipes.agents.http.settings import ModelSettings
 from trio_recipes.agents.http.stops import check_stop
@@ -76,9 +76,10 @@ class AnthropicBackend:
             BackendError: it could not answer.
         """
         body = _body(request, self.settings, model_of(request, self.settings, self.endpoint.base_url))
-        answer = Answer(call, self.endpoint.base_url)
+        answer = Answer(call, self.endpoint.base_url, read_by_model(body))
         version = SAMPLING_VERSION if any(name in body for name in _SAMPLING) else VERSION
         async with self._exchange(version).stream("messages", body) as events:
+            answer.begin()
             async for event in events:
                 _take(event, answer, self.endpoint)
                 if answer.complete:

@@ -64,6 +64,7 @@ class CommandBackend:
         if self.trees is None:
             raise InternalError("a command backend was asked before it was attached to a runtime's process trees")
         answer = Answer(call, JsonLines() if self.output == "json-lines" else PlainText())
+        call.account(answer.reader.so_far)
         stopper = Stopper()
         forget = call.forcible.register(stopper.force)
         try:
@@ -101,8 +102,13 @@ class CommandBackend:
 
     def _failure(self, ended: Exit, answer: Answer) -> BackendError:
         how = f"exited with {ended.code}" if ended.code > 0 else f"was ended by {_name(-ended.code)}"
-        why = f": {answer.complaint}" if answer.complaint else ""
-        return BackendError(f"{self.argv[0]!r} {how}{why}", exit_code=ended.code)
+        told = answer.failure
+        reasons = [answer.complaint, str(told) if told else ""]
+        why = "; ".join(filter(None, reasons))
+        text = f"{self.argv[0]!r} {how}" + (f": {why}" if why else "")
+        if told is None:
+            return BackendError(text, exit_code=ended.code)
+        return BackendError(text, exit_code=ended.code, retryable=told.retryable, rate_limited=told.rate_limited)
 
 
 @define(eq=False)
@@ -139,6 +145,12 @@ class Answer:
         """
         self._stream(self._decoder.decode(b"", final=True), last=True)
         return self.reader.reply(model)
+
+    @property
+    def failure(self) -> BackendError | None:
+        """What went wrong, if the program says so in what it prints. To be asked when all is printed."""
+        self._stream(self._decoder.decode(b"", final=True), last=True)
+        return self.reader.failure
 
     @property
     def complaint(self) -> str:

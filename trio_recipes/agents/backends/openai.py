@@ -13,11 +13,12 @@ from attrs import Factory, evolve, field
 
 from trio_recipes.agents.http.answer import Answer, fields_of, malformed, part
 from trio_recipes.agents.http.exchange import Exchange, RefusedError
-from trio_recipes.agents.http.hosted import connected, model_of, names_of, turns
+from trio_recipes.agents.http.hosted import connected, model_of, names_of, read_by_model, turns
 from trio_recipes.agents.http.refusals import Complaint, refused
 from trio_recipes.agents.http.settings import ModelSettings
 from trio_recipes.agents.http.stops import check_stop
 from trio_recipes.classes import frozen
+from trio_recipes.errors import BackendError
 
 if TYPE_CHECKING:
     from trio_recipes.agents.http.connections import Connections
@@ -75,7 +76,7 @@ class OpenAIBackend:
         refused_fields = connections.refused.setdefault((self.endpoint.base_url, model), set())
         while True:
             body = _body(request, self.settings, model, refused_fields)
-            answer = Answer(call, self.endpoint.base_url)
+            answer = Answer(call, self.endpoint.base_url, read_by_model(body))
             try:
                 await self._fill(answer, body, connections)
             except RefusedError as refusal:
@@ -88,11 +89,19 @@ class OpenAIBackend:
                 return answer.reply()
 
     async def _fill(self, answer: Answer, body: Mapping[str, Any], connections: Connections) -> None:
-        async with Exchange(self.endpoint, connections).stream("chat/completions", body) as events:
-            async for event in events:
-                _take(event, answer, self.endpoint)
-                if event == _END:
-                    break
+        """Hear the answer. Once the model is done, nothing that happens to the connection can spoil it."""
+        try:
+            async with Exchange(self.endpoint, connections).stream("chat/completions", body) as events:
+                answer.begin()
+                async for event in events:
+                    _take(event, answer, self.endpoint)
+                    if event == _END:
+                        break
+                    if answer.complete:
+                        events.hurry()
+        except BackendError:
+            if not answer.complete:
+                raise
 
 
 _END = "[DONE]"
@@ -131,9 +140,13 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 """Optional fields, and by which words a refusal objects to them."""
 
 
+_OBJECTS: Final = (400, 422, 500, 501)
+"""Statuses with which endpoints object to a field; llama-cpp-python's says 500."""
+
+
 def _concession(refusal: RefusedError, ours: Set[str]) -> str | None:
     """The optional field that the endpoint objects to, if it is one of ours."""
-    if refusal.status not in (400, 422, 501):
+    if refusal.status not in _OBJECTS:
         return None
     objected = (name for name, words in _WORDS.items() if any(map(refusal.complaint.objects_to, words)))
     return next((name for name in objected if name in ours), None)
@@ -150,10 +163,10 @@ def _take(data: str, answer: Answer, endpoint: Endpoint) -> None:
     if chunk.get("error"):
         raise refused(endpoint, Complaint.of(chunk).masked(endpoint.masked))
     answer.name(chunk.get("model"))
-    _count(part(chunk, "usage", answer.who), answer)
     choices = chunk.get("choices") or []
     for choice in choices if isinstance(choices, list) else malformed(answer.who):
         _choose(choice if isinstance(choice, dict) else malformed(answer.who), answer)
+    _count(part(chunk, "usage", answer.who), answer)  # last: it includes what the chunk says
 
 
 def _choose(choice: Mapping[str, Any], answer: Answer) -> None:

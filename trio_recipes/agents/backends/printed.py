@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Final, Protocol
 
 from attrs import field
 
+from trio_recipes.agents.http.refusals import BY_STATUS
 from trio_recipes.classes import define
 from trio_recipes.errors import BackendError, ValueRefusedError
 from trio_recipes.language.wording import shown
 from trio_recipes.runtime.ports import AgentReply
-from trio_recipes.values import Value, normalise
+from trio_recipes.values import Value, counts, normalise
 
 MAX_LINE: Final = 16_000_000
 """Characters of one JSON line, above which it is nonsense."""
@@ -29,6 +30,15 @@ class Reader(Protocol):
 
     def feed(self, text: str, *, last: bool = False) -> str:
         """Take what was printed; returns the text of the answer that is in it, to be streamed."""
+        ...
+
+    def so_far(self) -> AgentReply:
+        """What the answer has taken, as far as that was told."""
+        ...
+
+    @property
+    def failure(self) -> BackendError | None:
+        """What went wrong, as far as that was told."""
         ...
 
     def reply(self, model: str | None) -> AgentReply:
@@ -57,6 +67,15 @@ class PlainText:
         self._pieces.append(piece)
         return piece
 
+    def so_far(self) -> AgentReply:
+        """Nothing is known of that."""
+        return AgentReply()
+
+    @property
+    def failure(self) -> BackendError | None:
+        """Nothing is told of that."""
+        return None
+
     def reply(self, model: str | None) -> AgentReply:
         """The answer."""
         return AgentReply(text="".join(self._pieces), model=model)
@@ -68,7 +87,8 @@ class JsonLines:
 
     Understood are lines with ``text`` (a piece of the answer), ``output`` (the answer; pieces before it are not part of
     it), ``error``, ``usage``, ``cost_usd``, ``model`` and ``stop_reason``; and the events of two widespread agents:
-    ``assistant`` and ``result``; ``item.completed``, ``turn.completed``, ``turn.failed`` and ``error``.
+    ``stream_event``, ``assistant`` and ``result``; ``item.completed``, ``turn.completed``, ``turn.failed`` and
+    ``error``.
 
     Attributes:
         noise: lines that are no JSON objects.
@@ -82,6 +102,8 @@ class JsonLines:
     _final: list[Any] = field(factory=list, init=False)
     _facts: dict[str, Any] = field(factory=dict, init=False)
     _error: str | None = field(default=None, init=False)
+    _status: int | None = field(default=None, init=False)
+    _is_streamed: bool = field(default=False, init=False)
 
     def feed(self, text: str, *, last: bool = False) -> str:
         """Take what was printed."""
@@ -95,14 +117,29 @@ class JsonLines:
             self._read(line)
         return "".join(self._pieces[before:])
 
+    def so_far(self) -> AgentReply:
+        """What the answer has taken, as far as the agent told."""
+        return AgentReply(**self._facts)
+
+    @property
+    def failure(self) -> BackendError | None:
+        """The error that the agent tells of; by the HTTP status of the model's endpoint, if it names one."""
+        if self._error is None:
+            return None
+        refusal = BY_STATUS.get(self._status) if self._status is not None else None
+        text = f"the agent failed: {self._error}"
+        if refusal is None:
+            return BackendError(text)
+        return BackendError(text, retryable=refusal.retryable, rate_limited=refusal.rate_limited)
+
     def reply(self, model: str | None) -> AgentReply:
         """The answer.
 
         Raises:
             BackendError: the agent tells of an error, or there is no answer.
         """
-        if self._error is not None:
-            raise BackendError(f"the agent failed: {self._error}")
+        if self.failure is not None:
+            raise self.failure
         if not self._final and not self._pieces:
             noise = f"; what it printed begins with {shown(self.noise[0])}" if self.noise else ""
             raise BackendError(f"the agent printed no answer as JSON lines{noise}", retryable=False)
@@ -121,12 +158,17 @@ class JsonLines:
             self.noise.append(line)
             return
         match document.get("type"):
+            case "stream_event":
+                self._event(_part(document, "event"))
             case "assistant":
                 self._assistant(document)
             case "result":
                 self._result(document)
             case "item.completed":
                 self._item(document)
+            case "turn.completed":
+                self._error = None  # what it had told of, such as a connection that was lost, is over
+                self._note(document)
             case "turn.failed" | "error":
                 self._failed(document)
             case _:
@@ -141,16 +183,30 @@ class JsonLines:
             self._error = _words(line["error"])
         self._note(line)
 
+    def _event(self, event: Mapping[str, Any]) -> None:
+        """A piece of an answer, if the agent tells of pieces; its whole text is told once more after them."""
+        delta, message = _part(event, "delta"), _part(event, "message")
+        if isinstance(delta.get("text"), str):
+            self._is_streamed = True
+            self._pieces.append(delta["text"])
+        self._note({"model": message.get("model"), "usage": event.get("usage") or message.get("usage")})
+
     def _assistant(self, line: Mapping[str, Any]) -> None:
+        if line.get("error"):  # made by the agent, to tell people what went wrong; the result tells us
+            return
         message = _part(line, "message")
+        self._note({"model": message.get("model")})
+        if self._is_streamed:
+            return
         content = message.get("content")
         parts = content if isinstance(content, list) else []
         self._pieces += [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
-        self._note({"model": message.get("model")})
 
     def _result(self, line: Mapping[str, Any]) -> None:
         if line.get("is_error"):
             self._error = _words(line.get("result") or line.get("subtype"))
+            status = line.get("api_error_status")
+            self._status = status if isinstance(status, int) else None
         elif line.get("result") is not None:
             self._final.append(line["result"])
         self._note({**line, "cost_usd": line.get("total_cost_usd")})
@@ -183,19 +239,26 @@ def _part(line: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _counts(usage: Mapping[str, object]) -> dict[str, int]:
     """Counts as we have them: tokens that a cache held are told apart, and are among the ``input_tokens``."""
-    counts = {name: count for name, count in usage.items() if isinstance(count, int) and not isinstance(count, bool)}
-    apart = {name: counts.pop(name) for name in (_READ, _WRITTEN) if name in counts}
+    found = counts(usage)
+    apart = {name: found.pop(name) for name in (_READ, _WRITTEN) if name in found}
     if apart:
-        counts["input_tokens"] = counts.get("input_tokens", 0) + sum(apart.values())
-        counts["cached_tokens"] = apart.get(_READ, 0)
-        counts["cache_creation_tokens"] = apart.get(_WRITTEN, 0)
-    if "cached_input_tokens" in counts:
-        counts["cached_tokens"] = counts.pop("cached_input_tokens")
-    return {name: count for name, count in counts.items() if count > 0 or name in ("input_tokens", "output_tokens")}
+        found["input_tokens"] = found.get("input_tokens", 0) + sum(apart.values())
+        found["cached_tokens"] = apart.get(_READ, 0)
+        found["cache_creation_tokens"] = apart.get(_WRITTEN, 0)
+    for theirs, ours in _INCLUDED.items():
+        if theirs in found:
+            found[ours] = found.pop(theirs)
+    return {name: count for name, count in found.items() if count > 0 or name in ("input_tokens", "output_tokens")}
 
 
 _READ: Final = "cache_read_input_tokens"
 _WRITTEN: Final = "cache_creation_input_tokens"
+
+_INCLUDED: Final[Mapping[str, str]] = {
+    "cached_input_tokens": "cached_tokens",
+    "cache_write_input_tokens": "cache_creation_tokens",
+}
+"""Parts of the ``input_tokens`` by one agent's names, and by ours."""
 
 
 def _words(error: object) -> str:

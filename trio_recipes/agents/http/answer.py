@@ -4,44 +4,92 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from attrs import field
+from attrs import evolve, field
 
 from trio_recipes.classes import define
 from trio_recipes.errors import BackendError
 from trio_recipes.runtime.ports import AgentReply
+from trio_recipes.values import counts
 
 if TYPE_CHECKING:
     from trio_recipes.runtime.ports import AgentCall
 
 
+NO_END: Final = "its answer has no end"
+NO_WORD: Final = "its answer ended before the first word. Its log may say why: some do so if a prompt is too long"
+
+BYTES_PER_TOKEN: Final = 4
+"""As a rule of thumb, in UTF-8."""
+
+
+def tokens_in(text: str) -> int:
+    """About how many tokens a text has."""
+    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
+
+
+@define(eq=False)
+class Uncounted:
+    """What was heard since the endpoint last told how many tokens there are.
+
+    Args:
+        pieces: how many; few servers send more than one token in a piece.
+        size: in bytes.
+    """
+
+    pieces: int = 0
+    size: int = 0
+
+    def add(self, text: str) -> None:
+        """Take one more piece."""
+        self.pieces += 1
+        self.size += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+    @property
+    def tokens(self) -> int:
+        """An estimate."""
+        return max(self.pieces, -(-self.size // BYTES_PER_TOKEN))
+
+
 @define(eq=False)
 class Answer:
-    """What a model has said so far.
+    """What a model has said so far, and what that has taken.
+
+    Endpoints that tell the tokens do so at the end of an answer, if it has one. Until then, and where they don't, they
+    are estimated: rather too high than too low, since limits are kept by them.
 
     Args:
         call: the conversation; pieces are told to it as they come.
         who: the endpoint, for people.
+        prompt: all that the model reads, for the estimate.
     """
 
     call: AgentCall
     who: str
+    prompt: tuple[str, ...] = ()
     usage: dict[str, int] = field(factory=dict, init=False)
     model: str | None = field(default=None, init=False)
     stop_reason: str | None = field(default=None, init=False)
     complete: bool = field(default=False, init=False)
     _pieces: list[str] = field(factory=list, init=False)
+    _uncounted: Uncounted = field(factory=Uncounted, init=False)
+
+    def begin(self) -> None:
+        """The endpoint has taken the prompt: from now on, tokens are used."""
+        self.call.account(self.so_far)
 
     def say(self, text: object) -> None:
         """Take a piece of the answer."""
         if isinstance(text, str) and text:
             self._pieces.append(text)
+            self._uncounted.add(text)
             self.call.stream(text)
 
     def think(self, text: object) -> None:
         """Take a piece of what the model thinks before it answers: kept, and none of the answer."""
         if isinstance(text, str) and text:
+            self._uncounted.add(text)
             self.call.output("thinking", text.encode("utf-8", "replace"))
 
     def name(self, model: object) -> None:
@@ -49,8 +97,22 @@ class Answer:
         self.model = model if isinstance(model, str) and model else self.model
 
     def count(self, **usage: object) -> None:
-        """Take counts of tokens; later ones replace earlier ones."""
-        self.usage |= {name: number for name, number in usage.items() if isinstance(number, int)}
+        """Take counts of tokens, up to here; later ones replace earlier ones."""
+        told = counts(usage)
+        self.usage |= told
+        if "output_tokens" in told:
+            self._uncounted = Uncounted()
+
+    def so_far(self) -> AgentReply:
+        """What it has taken until now: as the endpoint told, the rest as an estimate."""
+        usage, estimated = dict(self.usage), []
+        if "input_tokens" not in usage:
+            usage["input_tokens"] = tokens_in("".join(self.prompt))
+            estimated.append("input_tokens")
+        if self._uncounted.pieces or "output_tokens" not in usage:
+            usage["output_tokens"] = usage.get("output_tokens", 0) + self._uncounted.tokens
+            estimated.append("output_tokens")
+        return AgentReply(usage=usage, estimated=tuple(estimated), model=self.model, stop_reason=self.stop_reason)
 
     def reply(self) -> AgentReply:
         """The answer, once it is complete.
@@ -59,9 +121,8 @@ class Answer:
             BackendError: it broke off before.
         """
         if not self.complete:
-            raise BackendError(f"{self.who} broke off: its answer has no end")
-        text = "".join(self._pieces)
-        return AgentReply(text=text, usage=self.usage, model=self.model, stop_reason=self.stop_reason, repairable=True)
+            raise BackendError(f"{self.who} broke off: {NO_END if self._pieces else NO_WORD}")
+        return evolve(self.so_far(), text="".join(self._pieces), repairable=True)
 
 
 def fields_of(data: str, who: str) -> Mapping[str, Any]:

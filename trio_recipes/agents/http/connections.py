@@ -75,7 +75,11 @@ def _new_client() -> httpx2.AsyncClient:
     # Servers close what is idle for 5 s: it must not be used at that very moment.
     # As many connections as there are answers at once: how many those may be is `max_concurrent_llm`'s to say.
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
-    return httpx2.AsyncClient(limits=limits, timeout=None)
+    try:
+        return httpx2.AsyncClient(limits=limits, timeout=None)
+    except (ImportError, ValueError, OSError) as error:  # what it reads from the environment
+        variables = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
+        raise ConfigurationError(f"no HTTP client can be made: {error}. Check the variables {variables}") from error
 
 
 def require_httpx2() -> None:

@@ -7,6 +7,7 @@ by a read that is cancelled: only so do all the generators end that httpx2 has b
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -31,6 +32,12 @@ MAX_REFUSAL: Final = 64 * 1024
 
 MAX_DOCUMENT: Final = 16 * 1024 * 1024
 """Bytes of a document, such as a list of models."""
+
+REFUSING_SECONDS: Final = 10.0
+"""In which a refusal has to say why, once it has begun."""
+
+ENDING_SECONDS: Final = 5.0
+"""For what may follow the last word of an answer, such as its usage."""
 
 LAST_WORDS: Final = 0.5
 """Seconds in which an endpoint that has said all may end its answer, so that its connection can serve again."""
@@ -97,6 +104,7 @@ class Exchange:
         """
         due = trio.current_time() + self.endpoint.timeouts.first
         async with self._answer("GET", path, due) as response:
+            _check_coding(response, self.endpoint)
             data = await _read(self.endpoint, response, due, MAX_DOCUMENT)
         try:
             return json.loads(data)
@@ -127,13 +135,24 @@ class Exchange:
 
     async def _refuse(self, response: httpx2.Response) -> NoReturn:
         endpoint, status = self.endpoint, response.status_code
-        due = trio.current_time() + endpoint.timeouts.between
-        complaint = Complaint.read(await _read(endpoint, response, due, MAX_REFUSAL)).masked(endpoint.masked)
+        complaint = Complaint.read(await _reasons(response)).masked(endpoint.masked)
         error = refused(endpoint, complaint, status=status, retry_after=retry_after(response.headers))
         raise RefusedError(error, status, complaint)
 
 
+def _coding(response: httpx2.Response) -> str:
+    """How a body is compressed, or ""."""
+    return response.headers.get("content-encoding", "").strip().lower().replace("identity", "")
+
+
+def _check_coding(response: httpx2.Response, endpoint: Endpoint) -> None:
+    if _coding(response):
+        text = f"{endpoint.base_url} compresses its answer ({_coding(response)}), although it was asked not to"
+        raise BackendError(f"{text}; have it, or the proxy before it, send it as it is", retryable=False)
+
+
 def _check_type(response: httpx2.Response, endpoint: Endpoint) -> None:
+    _check_coding(response, endpoint)
     found = response.headers.get("content-type", "nothing").partition(";")[0].strip().lower()
     if found != "text/event-stream":
         text = f"{endpoint.base_url} does not answer with a stream of events, but with {found}; check `base_url`"
@@ -153,6 +172,7 @@ class Events:
     endpoint: Endpoint
     response: httpx2.Response
     due: float
+    _patience: float = field(init=False)
     _pieces: AsyncIterator[bytes] = field(init=False)
     _ready: Iterator[str] = field(factory=lambda: iter(()), init=False)
     _decoder: EventDecoder = field(factory=EventDecoder, init=False)
@@ -161,6 +181,7 @@ class Events:
 
     def __attrs_post_init__(self) -> None:
         self._pieces, self._late = self.response.aiter_raw(), not_begun(self.endpoint)
+        self._patience = self.endpoint.timeouts.between
 
     def __aiter__(self) -> Events:
         return self
@@ -180,13 +201,18 @@ class Events:
     async def _more(self) -> Iterator[str]:
         with told(self.endpoint), at_latest(self.due, self._late):
             piece = await anext(self._pieces, None)
-        self.due, self._late = trio.current_time() + self.endpoint.timeouts.between, fell_silent(self.endpoint)
+        self.due, self._late = trio.current_time() + self._patience, fell_silent(self.endpoint)
         self._is_over = piece is None
         try:
             return iter([*(self._decoder.rest() if piece is None else self._decoder.feed(piece))])
         except EventTooLargeError:
             text = f"{self.endpoint.base_url} sent more than {MAX_EVENT >> 20} MB without an end"
             raise BackendError(text, retryable=False) from None
+
+    def hurry(self) -> None:
+        """The answer is complete: what may still come has to come soon."""
+        self._patience = min(self._patience, ENDING_SECONDS)
+        self.due = min(self.due, trio.current_time() + self._patience)
 
     async def rest(self) -> None:
         """Wait a moment for the end of an answer that is complete: then its connection can serve again."""
@@ -202,6 +228,19 @@ async def _skip(pieces: AsyncIterator[bytes]) -> None:
     with suppress(Exception):  # of what nobody wants to know any more
         async for _ in pieces:
             pass
+
+
+async def _reasons(response: httpx2.Response) -> bytes:
+    """What the body of a refusal says, as far as it comes in time and can be read: its status says enough."""
+    pieces, data = response.aiter_raw(), bytearray()
+    with suppress(Exception), trio.move_on_after(REFUSING_SECONDS):
+        async for piece in pieces:
+            data += piece
+            if len(data) >= MAX_REFUSAL:
+                break
+    with trio.move_on_after(0):
+        await _skip(pieces)
+    return b"" if _coding(response) else bytes(data[:MAX_REFUSAL])
 
 
 async def _read(endpoint: Endpoint, response: httpx2.Response, due: float, most: int) -> bytes:
@@ -259,7 +298,9 @@ def told(endpoint: Endpoint) -> Generator[None]:
         raise BackendError(text) from error
     except (httpx2.ConnectError, httpx2.ProxyError) as error:
         why = _tls_error(error)
-        text = f"{endpoint.base_url} can't be reached: {why or error}. Is it running, and is `base_url` right?"
+        text = (
+            f"{endpoint.base_url} can't be reached: {why or error}. Is it running, and is `base_url` right?{_proxies()}"
+        )
         raise BackendError(text, retryable=why is None) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, UnicodeError) as error:
         text = f"{endpoint.base_url} can't be asked: {endpoint.masked(str(error))}"
@@ -267,6 +308,12 @@ def told(endpoint: Endpoint) -> Generator[None]:
     except httpx2.HTTPError as error:
         text = f"{endpoint.base_url} broke off before its answer was complete: {str(error) or type(error).__name__}"
         raise BackendError(text) from error
+
+
+def _proxies() -> str:
+    """A word on proxies, where there are some: it may be these that can't be reached."""
+    named = [name for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") if {name, name.lower()} & os.environ.keys()]
+    return f" A proxy is set ({', '.join(named)}); NO_PROXY names the hosts that are reached without" if named else ""
 
 
 def _tls_error(error: BaseException | None) -> ssl.SSLError | None:

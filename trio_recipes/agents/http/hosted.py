@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_recipes.errors import BackendError, InternalError
@@ -49,6 +50,12 @@ def turns(request: AgentRequest) -> list[dict[str, str]]:
     if request.unreadable is None:
         return asked
     return [*asked, {"role": "assistant", "content": request.unreadable}, {"role": "user", "content": REPAIR}]
+
+
+def read_by_model(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The texts in a request's body: what the model reads, as far as it is ours."""
+    texts = [body.get("system"), *(message.get("content") for message in body.get("messages") or ())]
+    return tuple(text for text in texts if isinstance(text, str))
 
 
 def names_of(document: Any, who: str) -> tuple[str, ...]:

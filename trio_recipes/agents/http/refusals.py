@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import evolve
 
-from trio_recipes.agents.http.endpoint import Endpoint
+from trio_recipes.agents.http.endpoint import Endpoint, no_key
 from trio_recipes.classes import frozen
 from trio_recipes.errors import BackendError
 
@@ -48,6 +48,9 @@ _FULL: Final = Refusal("is overloaded", "Lower `max_concurrent_llm`, or wait", r
 _SLOW: Final = Refusal("gave up waiting", "Try again", retryable=True)
 _BROKEN: Final = Refusal("failed to answer", "The fault is on its side; try again later", retryable=True)
 _MOVED: Final = Refusal("answers at another address", "Set `base_url` to that one")
+
+_ODD: Final = Refusal("answers with something else than was asked for", "Check `base_url`")
+_UNSIGNED: Final = Refusal("wants a key, and none was sent", "Name its environment variable in `api_key_env`")
 
 BY_STATUS: Final[Mapping[int, Refusal]] = {
     400: _BAD,
@@ -171,7 +174,7 @@ def _by_class(status: int | None) -> Refusal:
         return _BROKEN
     if status in BY_STATUS:
         return BY_STATUS[status]
-    return _BROKEN if status >= 500 else _BAD if status >= 400 else _MOVED
+    return _BROKEN if status >= 500 else _BAD if status >= 400 else _MOVED if status >= 300 else _ODD
 
 
 def refused(
@@ -186,6 +189,8 @@ def refused(
         retry_after: seconds it asks to wait.
     """
     refusal = complaint.meaning(status)
+    if refusal is _KEY and endpoint.key is no_key:
+        refusal = _UNSIGNED
     head = f"{endpoint.base_url} {refusal.what}" + (f" (HTTP {status})" if status else "")
     hint = refusal.hint.replace("{key}", endpoint.key_place)
     parts = [f"{head}: {complaint.words}" if complaint.words else head, hint]

@@ -6,6 +6,7 @@ hanging, connection included. Also, a comment that only keeps the connection ali
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -32,6 +33,7 @@ class EventDecoder:
     _data: list[bytes] = field(factory=list, init=False)
     _size: int = field(default=0, init=False)
     _after_return: bool = field(default=False, init=False)
+    _is_first: bool = field(default=True, init=False)
 
     def feed(self, piece: bytes) -> Iterator[str]:
         """The data of each event that ends in ``piece``.
@@ -59,6 +61,8 @@ class EventDecoder:
         self._line.clear()
 
     def _take(self, line: bytes) -> Iterator[str]:
+        if self._is_first:
+            self._is_first, line = False, line.removeprefix(codecs.BOM_UTF8)
         if line:
             name, _, value = line.partition(b":")
             if name == b"data":

@@ -14,7 +14,7 @@ from trio_recipes.frontends.printable import duration, in_one_line, printable
 from trio_recipes.progress.path import outer
 from trio_recipes.progress.tables import FINISHED
 from trio_recipes.sessions.approvals import waiting_gates
-from trio_recipes.sessions.view import LIVE, request_of, status_of
+from trio_recipes.sessions.view import LIVE, request_of, spent_by, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,14 +55,16 @@ def _head(history: History) -> Iterator[str]:
     yield f"started   {_clock(history.progress.created_at)}{runs}"
     if history.progress.ended_at:
         yield f"ended     {_clock(history.progress.ended_at)}"
-    if history.progress.spent.answers:
-        yield f"agents    {_spent(history.progress.spent)}"
+    spent = spent_by(history)
+    if spent.answers or spent.broken_off:
+        yield f"agents    {_spent(spent)}"
 
 
 def _spent(spent: Spending) -> str:
-    parts = [f"{spent.answers} answers"]
+    parts = [f"{spent.answers} answers" + (f" and {spent.broken_off} broken off" if spent.broken_off else "")]
     if spent.tokens:
-        parts.append(f"{spent.tokens:,} tokens ({spent.input_tokens:,} read, {spent.output_tokens:,} written)")
+        guessed = f"; {spent.estimated_tokens:,} of them estimated" if spent.estimated_tokens else ""
+        parts.append(f"{spent.tokens:,} tokens ({spent.input_tokens:,} read, {spent.output_tokens:,} written{guessed})")
     if spent.cost_usd:
         parts.append(f"{spent.cost_usd:.4f} USD" + (f", {spent.unpriced} of unknown cost" if spent.unpriced else ""))
     return ", ".join(parts)
