@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -80,8 +81,9 @@ def _text_of(file: str, unfit: Unfit | None) -> str:
 def _bytes_of(file: str, unfit: Unfit | None) -> bytes:
     """At most one byte more than a recipe may have."""
     try:
-        with open(file, "rb", opener=None if unfit is None else _open_at_once) as stream:
-            problem = unfit(stream.fileno()) if unfit is not None else None
+        with open(file, "rb", opener=_open_at_once) as stream:
+            problem = None if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else Problem("is no plain file", file)
+            problem = problem or (unfit(stream.fileno()) if unfit is not None else None)
             if problem is not None:
                 raise InvalidRecipeError([problem])
             return stream.read(MAX_BYTES + 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -82,24 +81,30 @@ class Policy:
 
     def outside(self, file: str) -> Problem | None:
         """Why a recipe's file may not be read, if so."""
-        return self._outside(file, Path(file).resolve())
+        return self._outside(file, Path(resolved(file)))
 
     def unfit(self, file: str, descriptor: int) -> Problem | None:
-        """Why an open file may not be used, if so: no plain file, or put into the place of one that was allowed.
+        """Why an open file may not be used, if so: it was put into the place of one that was allowed.
 
         Args:
             file: as it was named.
             descriptor: of what was found there.
         """
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return Problem("is no plain file", file)
-        return self._outside(file, _path_of(descriptor) or Path(file).resolve())
+        return self._outside(file, _path_of(descriptor) or Path(resolved(file)))
 
     def _outside(self, file: str, place: Path) -> Problem | None:
         if self.recipe_roots is None or any(place.is_relative_to(root) for root in self.recipe_roots):
             return None
         roots = listed(str(root) for root in self.recipe_roots)
         return Problem(f"is outside the folders that recipes may come from ({roots})", file)
+
+
+def resolved(file: str) -> str:
+    """The real path behind a name, which anybody may have written: a name that can't be one stays what it is."""
+    try:
+        return os.path.realpath(file)
+    except ValueError:
+        return file
 
 
 def _path_of(descriptor: int) -> Path | None:

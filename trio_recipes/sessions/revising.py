@@ -107,7 +107,7 @@ def _read(progress: Progress, recipe: Source, given: Iterable[str], sources: Sou
     prepared = prepare(recipe if isinstance(recipe, Recipe) else Path(recipe), given, project, sources)
     found = dict(prepared.sub_recipes)
     for key in _templated(FrozenRecipes(project, progress.recipes)):
-        if key not in found and (key.startswith(BUNDLE) or Path(key).is_file()):
+        if key not in found and (key.startswith(BUNDLE) or os.path.isfile(key)):  # noqa: PTH113  never raises
             found[key] = sources.load_allowed(key)
     return evolve(prepared, sub_recipes=found)
 

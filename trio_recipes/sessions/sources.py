@@ -14,7 +14,7 @@ from trio_recipes.classes import frozen
 from trio_recipes.errors import ConfigurationError, InvalidRecipeError, Problem
 from trio_recipes.language.load import load_recipe
 from trio_recipes.language.wording import did_you_mean, listed
-from trio_recipes.sessions.policy import OPEN, Policy
+from trio_recipes.sessions.policy import OPEN, Policy, resolved
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Recipe
@@ -39,9 +39,8 @@ def locate(name: str, origin: str | None, project: str) -> str:
     """
     if name.startswith(BUNDLE):
         return name
-    path = Path(name).expanduser()
-    base = Path(origin).parent if origin else Path(project)
-    return str((path if path.is_absolute() else base / path).resolve())
+    base = os.path.dirname(origin) if origin else project  # noqa: PTH120
+    return resolved(os.path.join(base, os.path.expanduser(name)))  # noqa: PTH111, PTH118  pathlib raises for some names
 
 
 @frozen(eq=False)
@@ -100,8 +99,8 @@ def _in_bundle(key: str, folders: Mapping[str, str | os.PathLike[str]]) -> Path:
     if name not in folders:
         text = f"{key!r}: there is no bundle {name!r}{did_you_mean(name, folders)} (configured: {listed(folders)})"
         raise InvalidRecipeError([Problem(f"{text}; name its folder in [bundles] of {PROJECT_FILE}")])
-    folder = Path(folders[name]).expanduser().resolve()
-    file = (folder / path).resolve()
+    folder = Path(resolved(os.path.expanduser(folders[name])))  # noqa: PTH111
+    file = Path(resolved(os.fspath(folder / path)))
     if not path or not file.is_relative_to(folder):
         raise InvalidRecipeError([Problem(f"{key!r} leads out of the bundle's folder {folder}")])
     return file
@@ -127,4 +126,4 @@ def _configured(file: Path) -> Mapping[str, Path]:
         raise ConfigurationError(f"{file}: can't be read: {error}") from None
     if not isinstance(table, dict) or not all(isinstance(folder, str) for folder in table.values()):
         raise ConfigurationError(f'{file}: [bundles] holds lines of the form name = "folder"')
-    return {name: file.parent / Path(folder).expanduser() for name, folder in table.items()}
+    return {name: file.parent / os.path.expanduser(folder) for name, folder in table.items()}  # noqa: PTH111
