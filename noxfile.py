@@ -6,6 +6,7 @@ that offers nothing but Python the README's one command makes the one environmen
 only when they are named: `tests_on`, for other versions of Python, and `notebook`, for Jupyter.
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import nox
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "types", "tests"]
 
-PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+PYTHONS = ("3.12", "3.13", "3.14")
 PYTHON_FOLDERS = ("trio_recipes", "tests", "benchmarks", "docs")
 
 
@@ -56,17 +57,50 @@ def tests(session: nox.Session) -> None:
     run_module(session, "pytest", "-n", "auto", "--dist", "worksteal", "--durations=10", *session.posargs)
 
 
-@nox.session(python=PYTHONS, venv_backend="venv|virtualenv", reuse_venv=True)
+@nox.session
 def tests_on(session: nox.Session) -> None:
-    """All tests under other versions of Python, each in an environment of its own; versions not found are skipped.
+    """All tests under every other version of Python that is found, each in an environment of its own.
 
-    `nox -s tests_on-3.13` for one of them; `nox -s tests_on-3.13 -- -k name` for some tests.
+    `nox -s tests_on -- 3.12 3.13` for these; what else is given goes to pytest.
     """
-    session.install("-q", "-e", ".[dev]")
-    session.run("python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+    wanted = [argument for argument in session.posargs if argument in PYTHONS]
+    options = [argument for argument in session.posargs if argument not in PYTHONS]
+    found = {version: python for version in wanted or PYTHONS if (python := interpreter(version))}
+    session.log(f"found: {found}")
+    for version, python in found.items():
+        folder = Path(".nox", f"tests_on-{version}")
+        own = str(folder / "bin" / "python")
+        if not Path(own).exists():
+            session.run(python, "-m", "venv", str(folder), external=True)
+        session.run(own, "-m", "pip", "install", "-q", "-e", ".[dev]", external=True)
+        session.run(own, "-m", "pytest", "-n", "auto", "--dist", "worksteal", *options, external=True)
+    if missing := set(wanted) - set(found):
+        session.error(f"not found: {', '.join(sorted(missing))}")
 
 
-@nox.session(venv_backend="venv", reuse_venv=True)
+def interpreter(version: str) -> str | None:
+    """A Python of this version: on the path, or where pyenv and uv keep theirs."""
+    kept = (
+        python
+        for place in (
+            f".pyenv/versions/{version}.*/bin/python",
+            f".local/share/uv/python/cpython-{version}.*/bin/python",
+        )
+        for python in sorted(Path.home().glob(place), reverse=True)
+    )
+    candidates = [f"python{version}", *map(str, kept)]
+    return next((python for python in candidates if _answers(python)), None)
+
+
+def _answers(python: str) -> bool:
+    """Whether it runs: what pyenv puts on the path does so only for versions that are switched on."""
+    try:
+        return subprocess.run([python, "--version"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@nox.session(venv_backend="virtualenv", reuse_venv=True)
 def notebook(session: nox.Session) -> None:
     """The tests in a real Jupyter kernel, which is too large for the development environment."""
     session.install("-q", "-e", ".[dev]", "nbclient>=0.11", "ipykernel>=7.4")
@@ -94,7 +128,7 @@ PEERS = {
 """What the benchmarks compare us with, each in an environment of its own: none of them is needed for anything else."""
 
 
-@nox.session(venv_backend="venv", reuse_venv=True)
+@nox.session(venv_backend="virtualenv", reuse_venv=True)
 @nox.parametrize("name", [nox.param(name, id=name) for name in PEERS])
 def peer(session: nox.Session, name: str) -> None:
     """Make the environment of one other project; `peers` makes all of them and measures."""
