@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from amplifier_core.events import TOOL_POST, TOOL_PRE
-from amplifier_core.message_models import ChatRequest, ChatResponse, Message, TextBlock, ToolCall
+from amplifier_core.message_models import ChatRequest, ChatResponse, Message, TextBlock, ToolCall, ToolSpec
 from amplifier_core.models import ProviderInfo
 from attrs import define, field
 
 if TYPE_CHECKING:
     from amplifier_core import ToolResult
+
+TOOL_PRE, TOOL_POST = "tool:pre", "tool:post"
+"""Events of Amplifier's own; its constants have these values, and type checkers don't see them."""
 
 ENTRY_POINTS = """\
 [amplifier.modules]
@@ -117,7 +119,7 @@ class Loop:
         while not coordinator.cancellation.is_cancelled:
             messages = [Message(**each) for each in await context.get_messages_for_request()]
             specs = [
-                {"name": t.name, "description": t.description, "parameters": t.input_schema} for t in tools.values()
+                ToolSpec(name=t.name, description=t.description, parameters=t.input_schema) for t in tools.values()
             ]
             answer = await model.complete(ChatRequest(messages=messages, tools=specs))
             calls = model.parse_tool_calls(answer)

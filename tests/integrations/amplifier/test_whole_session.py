@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from amplifier_core import AmplifierSession, HookResult
-from amplifier_core.events import TOOL_POST
 from amplifier_core.session import AmplifierSession as PythonSession
 
 from tests.integrations.amplifier.hosting import PATIENCE, SLOW, recipe
-from tests.integrations.amplifier.scripted import Script, installed, mount_plan
+from tests.integrations.amplifier.scripted import TOOL_POST, Script, installed, mount_plan
 from trio_recipes.integrations.amplifier.tracker import OBSERVABLE
 from trio_recipes.store.base import open_store
 from trio_recipes.testing import assert_no_survivors
