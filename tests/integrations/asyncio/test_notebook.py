@@ -6,7 +6,7 @@ Jupyter is large, so it is no part of the development environment: `nox -s noteb
 import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,21 +61,31 @@ class Kernel:
         """Have a cell executed, and wait for it; what it shows, or the name of what it raised."""
         return self.answer(self.client.execute(code))
 
-    def answer(self, cell: str) -> str:
-        """Wait for the end of a cell that was sent."""
-        shown = ""
+    def begun(self, code: str) -> str:
+        """Send a cell, and return when it runs: a cell that has not begun can't be interrupted."""
+        cell = str(self.client.execute(f"print('begun', flush=True)\n{code}"))
+        assert next(content for kind, content in self.messages(cell) if kind == "stream")["text"] == "begun\n"
+        return cell
+
+    def messages(self, cell: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What comes of a cell that was sent."""
         give_up = time.monotonic() + PATIENCE
         while True:
             message = self.client.get_iopub_msg(timeout=max(0.0, give_up - time.monotonic()))
-            if message["parent_header"].get("msg_id") != cell:
-                continue
-            kind, content = message["msg_type"], message["content"]
+            if message["parent_header"].get("msg_id") == cell:
+                yield message["msg_type"], message["content"]
+
+    def answer(self, cell: str) -> str:
+        """Wait for the end of a cell that was sent."""
+        shown = ""
+        for kind, content in self.messages(cell):
             if kind == "execute_result":
                 shown = content["data"]["text/plain"]
             elif kind == "error":
                 shown = content["ename"]
             elif kind == "status" and content["execution_state"] == "idle":
-                return shown
+                break
+        return shown
 
 
 @pytest.fixture
@@ -135,7 +145,7 @@ def test_interrupting_a_cell_that_only_waits_leaves_the_session_alone(kernel: Ke
     recipe = lab.write("one", steps=[lab.step("first")])
     kernel.ask(f"session = await runtime.start({str(recipe)!r})")
     eventually(lambda: lab.begun("first"))
-    cell = kernel.client.execute("await session.wait()")
+    cell = kernel.begun("await session.wait()")
     kernel.manager.interrupt_kernel()
     assert kernel.answer(cell) in ("CancelledError", "KeyboardInterrupt")
     assert kernel.ask("session.status.value") == "'running'"
