@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import anyio
 import pytest
 import sniffio
 import trio
@@ -14,6 +15,7 @@ import trio
 from tests.integrations.asyncio.loops import Host, until
 from trio_recipes.errors import ConfigurationError, InternalError
 from trio_recipes.integrations.asyncio import guest_run, in_asyncio, in_trio, visits
+from trio_recipes.integrations.asyncio.calls import Call
 
 Log = list[str]
 
@@ -159,6 +161,38 @@ def test_a_second_cancellation_does_not_cut_the_first_short() -> None:
             assert log[-1] == "trio ends"
 
     Host()(main)
+
+
+def test_scopes_of_anyio_tell_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cancel a task in every turn of the loop until it has left them: a slow end would be a busy loop."""
+    log: Log = []
+    told = 0
+    cancel = Call.cancel
+
+    def counted(call: Call[object], error: asyncio.CancelledError | None = None) -> None:
+        nonlocal told
+        told += 1
+        cancel(call, error)
+
+    monkeypatch.setattr(Call, "cancel", counted)
+
+    async def main() -> None:
+        async with guest_run():
+            with anyio.move_on_after(0.02) as scope:
+                await in_trio(through_both, log)
+            assert scope.cancelled_caught
+            with pytest.RaisesGroup(ZeroDivisionError):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(in_trio, trio_rest, log)
+                    await until(lambda: len(log) == 3)
+                    raise ZeroDivisionError
+            task = asyncio.current_task()
+            assert task
+            assert task.cancelling() == 0
+
+    Host()(main)
+    assert log == ["asyncio begins", "asyncio ends", "trio begins", "trio ends"]
+    assert told <= 4
 
 
 def test_a_function_that_is_cancelled_before_it_begins_never_begins(any_host: Host) -> None:

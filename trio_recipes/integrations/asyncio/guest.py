@@ -8,9 +8,10 @@ stranded then, and whoever needs a run in this thread next drives it to its end 
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -64,16 +65,26 @@ async def outlast(future: asyncio.Future[Any], on_cancel: Callable[[asyncio.Canc
     """
     first: asyncio.CancelledError | None = None
     try:
-        while not future.done():
-            try:
-                await asyncio.wait([future])
-            except asyncio.CancelledError as error:  # noqa: ASYNC103  it is raised below
-                first = first or error
-                on_cancel(error)
+        with ExitStack() as once:
+            while not future.done():
+                try:
+                    await asyncio.wait([future])
+                except asyncio.CancelledError as error:  # noqa: ASYNC103  it is raised below
+                    if first is None:
+                        first = error
+                        once.enter_context(_heard())
+                    on_cancel(error)
         if first is not None:
             raise first
     finally:
         del first  # it refers to this frame
+
+
+def _heard() -> AbstractContextManager[object]:
+    """Where anyio is in use, have its scopes cancel this task no more: they do in every turn, until it has ended."""
+    anyio: Any = sys.modules.get("anyio")
+    shield: AbstractContextManager[object] = anyio.CancelScope(shield=True) if anyio else nullcontext()
+    return shield
 
 
 class Guest:
