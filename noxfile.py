@@ -3,7 +3,7 @@
 The sessions run in the environment that nox itself was installed into, not in a virtual environment each:
 they need the same packages, installing those five times takes longer than most sessions do, and on a machine
 that offers nothing but Python the README's one command makes the one environment there is. Some make their own, and run
-only when they are named: `tests_on`, for other versions of Python, `notebook`, for Jupyter, and `model`, for a real one.
+only when they are named: `tests_on`, for other versions of Python; `notebook`, for Jupyter; `model`, for a real model.
 """
 
 import os
