@@ -131,7 +131,7 @@ class _Guest:
         """Run, and hand the outcome to the step, whatever it is."""
         self._task = trio.lowlevel.current_task()
         with self._scope:
-            self._end(await outcome.acapture(_awaited, work))
+            self._end(await outcome.acapture(work))
 
     async def ending(self) -> Any:
         """Wait for the code's end, for the step; when that is stopped, no longer than the guest is expected."""
@@ -174,7 +174,3 @@ class _Guest:
     def describe(self) -> Work:
         """Where its code is at this moment."""
         return Work(task=self.name, stack=stack.of_task(self._task) if self._task is not None else ())
-
-
-async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
-    return await work()

@@ -18,8 +18,10 @@ from trio_recipes.errors import StoreError
 
 T = TypeVar("T")
 
-LAZY_SECONDS = 0.05
+LAZY_SECONDS = 0.03
+"""How long an event that nobody waits for may wait for company; with the writer's nap, 50 ms (decisions.md)."""
 POLL_SECONDS = 0.02
+"""How long a writer with sessions to watch naps at most."""
 
 
 class Log(Protocol):
@@ -87,8 +89,14 @@ class Writer:
         self._queue.put(log.commit)
 
     def put_later(self, log: Log) -> None:
-        """Have a log committed within :data:`LAZY_SECONDS`."""
-        self._queue.put(lambda: self._lazy.append((monotonic() + LAZY_SECONDS, log)))
+        """Have a log committed within :data:`LAZY_SECONDS` and a nap.
+
+        A writer that watches naps so briefly that it need not be woken. Waking it costs the loop more than the event
+        does: the thread wants the interpreter for itself as soon as the loop looks for news.
+        """
+        self._lazy.append((monotonic() + LAZY_SECONDS, log))
+        if not self._watched:
+            self._queue.put(_nothing)
 
     def watch(self, log: Log) -> None:
         """Look for requests to this session from now on."""
