@@ -1,6 +1,6 @@
 """Stopping one process tree: the ladder (`ladder.py`), carried out on processes.
 
-Terminating: the leader's group gets the stop signal at once, then a scan finds who is outside of it, and
+Terminating: the leader's group gets the stop signal at once (`Stopping.begin`), then a scan finds who is outside of it, and
 each of those gets one too. Then we wait for the last one to go, by pidfd, or for the deadline. Killing:
 SIGKILL, scan, again, until nobody is left. "Nobody" takes two scans in a row, because one that forks
 while we read may hide for the length of a scan.
@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import trio
@@ -125,6 +126,7 @@ class Stopping:
         self._refused: dict[int, str] = {}
         self._blind: str | None = None
         self._empty_scans = 0
+        self._has_begun = False
         self.signals: list[Signalled] = []
         self.running: list[Proc] = []
 
@@ -160,6 +162,14 @@ class Stopping:
         except OSError:  # out of descriptors; not worth more than trying again
             await trio.sleep(_LONGEST_PAUSE)
 
+    def begin(self) -> None:
+        """Send the stop signal, synchronously, once: whoever asks for the stop needn't wait for a task's turn."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._foresee()
+            self._tell_group(self._stop_signal)
+            self._tell(self.running, self._stop_signal)
+
     async def carry_out(self) -> StopReport:
         """Take the tree from the stop that was asked for to its end."""
         began = trio.current_time()
@@ -173,9 +183,7 @@ class Stopping:
         )
 
     async def _terminate(self) -> None:
-        self._foresee()
-        self._tell_group(self._stop_signal)
-        self._tell(self.running, self._stop_signal)
+        self.begin()
         # The willing are gone in a millisecond, if no scan competes with them for the processor.
         await self._descent.pause(Level.TERMINATING, self.until_gone, limit=_HEAD_START)
         while self._descent.level is Level.TERMINATING:
@@ -187,7 +195,9 @@ class Stopping:
 
     def _foresee(self) -> None:
         """Note the leader and its descendants, quickly, before the signal makes orphans of them."""
-        if self._family.is_pinned and self._family.group is not None:
+        if not self._family.is_pinned or self._family.group is None:
+            return
+        with suppress(OSError):  # out of descriptors: the group gets its signal all the same, a scan sees the rest
             self.running = self._family.foresee(self._platform.subtree(self._family.group))
 
     async def _kill(self) -> tuple[Survivor, ...]:

@@ -11,6 +11,7 @@ The leader stays a zombie until its group has had its last signal, so that its n
 """
 
 import logging
+import math
 import subprocess
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -22,7 +23,7 @@ from trio_recipes.classes import frozen
 from . import marks
 from .command import Background, Channel, Command, Exit, OnOutput, OnSignal, OnStopped, Signalled, StopReport
 from .family import Family, of_tree
-from .ladder import Event, Level
+from .ladder import Cause, Event, Level
 from .pipes import Inlet, Outlet
 from .platform import group_exists
 from .stopping import Descent, Stopping, pids
@@ -69,6 +70,7 @@ class Tree:
         self._sweeper = sweeper
         self._platform = sweeper.platform
         self._leader_gone = trio.Event()
+        self._waiter: trio.lowlevel.Task | None = None
         self._shield = trio.CancelScope(shield=True)
 
     @property
@@ -138,8 +140,36 @@ class Tree:
                     streams.cancel_scope.cancel()
         finally:
             self._close_pipes()
-            self.settled.set()
+            self._fix_value()
             self.over.set()
+
+    async def until_settled(self) -> None:
+        """Wait until the command's value is fixed; called once. A cancellation stops the tree.
+
+        The stop signal is sent within ``CancelScope.cancel``, not when this task has its next turn.
+        """
+
+        def stop(_: object) -> trio.lowlevel.Abort:
+            self._waiter = None
+            self.stop("cancelled")
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        if not self.settled.is_set():
+            self._waiter = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(stop)
+
+    def stop(self, cause: Cause, *, grace: float = math.inf) -> None:
+        """Have the tree stopped, or what is left of its grace period shortened; the first signal is sent at once.
+
+        Once the leader has ended, its number may soon be somebody else's: then our task, which knows, sends the signal.
+
+        Args:
+            cause: why; the first one counts.
+            grace: seconds between the stop signal and SIGKILL, at most.
+        """
+        self.descent.stop(cause, grace=grace)
+        if self.pid and self.descent.level is Level.TERMINATING and not self._leader_gone.is_set():
+            self._stopping.begin()
 
     def abandon(self) -> None:
         """Give up on it, when all the time that its stop may take has passed."""
@@ -231,7 +261,13 @@ class Tree:
             survivors=self.report.survivors if self.report is not None else (),
             background=background,
         )
+        self._fix_value()
+
+    def _fix_value(self) -> None:
         self.settled.set()
+        if self._waiter is not None:
+            trio.lowlevel.reschedule(self._waiter)
+            self._waiter = None
 
     def _deliver_to(self, channel: Channel) -> Callable[[bytes], None]:
         def deliver(data: bytes) -> None:

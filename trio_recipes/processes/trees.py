@@ -116,10 +116,10 @@ class ProcessTrees:
         if stopper is not None:
             stopper.attach(tree.descent.force)
         try:
-            await tree.settled.wait()
+            await tree.until_settled()
             await self._lifeline.started()
         except trio.Cancelled:
-            tree.descent.stop("cancelled")
+            tree.stop("cancelled")
             with trio.move_on_after(_bound([tree]), shield=True):
                 await tree.over.wait()
             raise
@@ -162,7 +162,7 @@ class ProcessTrees:
         self._sweeper.since = self._sweeper.since or tree.started
         self._lifeline.register(tree.pid, tree.started)
         if self._is_closed:
-            tree.descent.stop("closed")
+            tree.stop("closed")
         self._nursery.start_soon(self._keep, tree)
 
     async def _keep(self, tree: Tree) -> None:
@@ -215,7 +215,7 @@ class ProcessTrees:
     async def _stop(self, trees: Iterable[Tree], cause: str, grace: float) -> list[StopReport]:
         trees = tuple(trees)
         for tree in trees:
-            tree.descent.stop(cause, grace=grace)
+            tree.stop(cause, grace=grace)
         for tree in trees:
             await tree.over.wait()
         return [tree.report for tree in trees if tree.report is not None]
