@@ -76,9 +76,9 @@ def test_names_with_parentheses() -> None:
         assert seen(odd.pid).ppid == os.getpid()
 
 
-def test_subtree() -> None:
+def test_descendants() -> None:
     with subprocess.Popen(["/bin/bash", "-c", "bash -c 'sleep 100; true' & wait"], start_new_session=True) as parent:
-        eventually_sync(lambda: len(Linux().subtree(parent.pid)) == 3)
+        eventually_sync(lambda: len(Linux().descendants(parent.pid)) == 3)
         os.killpg(parent.pid, signal.SIGKILL)
 
 

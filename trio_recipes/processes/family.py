@@ -7,9 +7,10 @@ before we first look; `platform.become_subreaper` gets those as well.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from . import marks
+from .platform import Platform, group_of
 from .procfs import Proc
 from .snapshot import Snapshot
 
@@ -32,18 +33,43 @@ class Family:
         # is trusted only if somebody is in it who was known before: it has existed all the time then.
         self.is_pinned = group is not None
         self._known: set[tuple[int, int]] = set()
+        self._left: list[Proc] = []  # the group, at the last look
 
-    def foresee(self, procs: Iterable[Proc]) -> list[Proc]:
-        """Remember the leader and its descendants, each after its parent, whatever becomes of their traits.
+    def foresee(self, platform: Platform) -> list[int]:
+        """Remember the leader's descendants that have left its group, whatever becomes of their traits.
+
+        Before the first signal, which makes orphans of them. Those in the group need no more than their number: they
+        stay in reach.
 
         Returns:
-            Those that run.
+            The pids of those in the group.
         """
-        members: dict[int, Proc] = {}
-        for proc in procs:
-            if (proc.pid == self.group or proc.ppid in members) and _may_belong(proc):
-                members[proc.pid] = proc
-        return self._remember(members.values())
+        inside: list[int] = []
+        admitted: set[int] = set()
+        for pid in platform.descendants(self.group) if self.group is not None else ():
+            if group_of(pid) == self.group:
+                inside.append(pid)
+            elif not self._has_left(platform.read(pid), admitted):
+                continue
+            admitted.add(pid)
+        return inside
+
+    def _has_left(self, proc: Proc | None, parents: Collection[int]) -> bool:
+        if proc is None or proc.ppid not in parents or not _may_belong(proc):
+            return False
+        self._known.add(proc.ident)
+        self._left.append(proc)
+        return True
+
+    def meet(self, inside: Iterable[int], platform: Platform) -> list[Proc]:
+        """Look at those that `foresee` found; the leader's number is its group's still.
+
+        Returns:
+            Those that run, in the group and out of it.
+        """
+        found = [proc for pid in inside if (proc := platform.read(pid, marked=False)) and proc.pgid == self.group]
+        left, self._left = self._left, []
+        return self._remember([*found, *left])
 
     def running(self, snapshot: Snapshot) -> list[Proc]:
         """Return the members that run, and remember them."""

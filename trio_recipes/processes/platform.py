@@ -44,11 +44,12 @@ class Platform(Protocol):
         """
         ...
 
-    def subtree(self, pid: int) -> list[Proc]:
-        """List a group's leader and its descendants, quickly: before a signal makes orphans of them.
+    def descendants(self, pid: int) -> list[int]:
+        """List a process and its descendants, each after its parent; quickly: before a signal makes orphans of them."""
+        ...
 
-        Marks are read only of those that have left the group.
-        """
+    def read(self, pid: int, *, marked: bool = True) -> Proc | None:
+        """Look at one process, and at its marks if asked to; None if it is gone, or nobody tells."""
         ...
 
     def exit_code(self, process: trio.Process) -> int | None:
@@ -95,16 +96,18 @@ class Linux:
                 break
         return found
 
-    def subtree(self, pid: int) -> list[Proc]:
+    def descendants(self, pid: int) -> list[int]:
         """See `Platform`. Best effort: the kernel promises completeness for stopped processes only."""
-        found: list[Proc] = []
+        found: list[int] = []
         waiting = [pid]
         while waiting and len(found) < 100:  # this runs on the event loop; a scan sees the rest
-            # The group's signal reaches its members whatever their marks are: each file less is a signal sooner.
-            if proc := read_process(waiting.pop(), since=0, unmarked=pid):
-                found.append(proc)
-                waiting += children(proc)
+            found.append(waiting.pop())
+            waiting += children(found[-1])
         return found
+
+    def read(self, pid: int, *, marked: bool = True) -> Proc | None:
+        """See `Platform`."""
+        return read_process(pid, since=0 if marked else None)
 
     def exit_code(self, process: trio.Process) -> int | None:
         """See `Platform`."""
@@ -177,10 +180,15 @@ class Portable:
         del since
         return [Proc(group, 0, os.getpid(), group, group) for group in groups if group_exists(group)]
 
-    def subtree(self, pid: int) -> list[Proc]:
+    def descendants(self, pid: int) -> list[int]:
         """See `Platform`."""
         del pid
         return []
+
+    def read(self, pid: int, *, marked: bool = True) -> Proc | None:
+        """See `Platform`."""
+        del pid, marked
+        return None
 
     def exit_code(self, process: trio.Process) -> int | None:
         """Reap a child: while it is a zombie, nobody can tell whether its group is empty but for it."""
@@ -209,6 +217,14 @@ def native() -> Platform:
     if not Path("/proc/self/stat").exists():
         return Portable()
     return LinuxWithoutPidfd() if _pidfd(os.getpid(), probe=True) is None else Linux()
+
+
+def group_of(pid: int) -> int | None:
+    """Return a process's group, None if it is gone: a hundredth of what reading about it costs."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def group_exists(group: int) -> bool:
@@ -240,7 +256,7 @@ def reap_adopted(own: Collection[int]) -> None:
         own: children that are waited for.
     """
     me = read_process(os.getpid())
-    for pid in set(children(me) if me else ()).difference(own):
+    for pid in set(children(os.getpid())).difference(own):
         child = read_process(pid)
         if child is not None and not child.is_running and me is not None and child.sid not in (me.sid, child.pid):
             reap(pid)

@@ -61,26 +61,25 @@ class Proc:
         return self.state in "T?"
 
 
-def read_process(pid: int, since: int | None = None, unmarked: int | None = None) -> Proc | None:
+def read_process(pid: int, since: int | None = None) -> Proc | None:
     """Read one process; None if it is gone.
 
     Args:
         pid: Its id.
         since: Its marks are read if it started at this time or later; never if this is None.
-        unmarked: A process group whose members' marks are left alone.
     """
     text = _read(f"/proc/{pid}/stat")
     if not text:
         return None
     # "pid (name) state ppid …": the name may hold anything, parentheses too, so cut after the last one.
     fields = text[text.rindex(b")") + 2 :].split()
-    start, pgid = int(fields[19]), int(fields[2])
-    wants_marks = since is not None and start >= since and fields[0] != b"Z" and pgid != unmarked
+    start = int(fields[19])
+    wants_marks = since is not None and start >= since and fields[0] != b"Z"
     return Proc(
         pid=pid,
         start=start,
         ppid=int(fields[1]),
-        pgid=pgid,
+        pgid=int(fields[2]),
         sid=int(fields[3]),
         state=fields[0].decode(),
         threads=int(fields[17]),
@@ -88,11 +87,11 @@ def read_process(pid: int, since: int | None = None, unmarked: int | None = None
     )
 
 
-def children(proc: Proc) -> list[int]:
-    """Return the pids of a process's children, those of all its threads."""
-    folder = f"/proc/{proc.pid}/task"
+def children(pid: int) -> list[int]:
+    """Return the pids of a process's children, those of all its threads; none if it is gone."""
+    folder = f"/proc/{pid}/task"
     try:
-        threads = os.listdir(folder) if proc.threads > 1 else [str(proc.pid)]  # noqa: PTH208
+        threads = os.listdir(folder)  # noqa: PTH208
     except _UNREADABLE:
         return []
     return [int(child) for thread in threads for child in _read(f"{folder}/{thread}/children").split()]

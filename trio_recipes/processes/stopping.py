@@ -1,6 +1,6 @@
 """Stopping one process tree: the ladder (`ladder.py`), carried out on processes.
 
-Terminating: the leader's group gets the stop signal at once (`Stopping.begin`), then a scan finds who is outside of it, and
+Terminating: the leader's group gets the stop signal at once (`Stopping.begin`), then a scan finds who is outside, and
 each of those gets one too. Then we wait for the last one to go, by pidfd, or for the deadline. Killing:
 SIGKILL, scan, again, until nobody is left. "Nobody" takes two scans in a row, because one that forks
 while we read may hide for the length of a scan.
@@ -166,8 +166,9 @@ class Stopping:
         """Send the stop signal, synchronously, once: whoever asks for the stop needn't wait for a task's turn."""
         if not self._has_begun:
             self._has_begun = True
-            self._foresee()
+            inside = self._foresee()
             self._tell_group(self._stop_signal)
+            self._meet(inside)
             self._tell(self.running, self._stop_signal)
 
     async def carry_out(self) -> StopReport:
@@ -193,12 +194,19 @@ class Stopping:
             self._note_if_deserted()
             await self._descent.pause(Level.TERMINATING, self.until_gone)
 
-    def _foresee(self) -> None:
-        """Note the leader and its descendants, quickly, before the signal makes orphans of them."""
-        if not self._family.is_pinned or self._family.group is None:
-            return
-        with suppress(OSError):  # out of descriptors: the group gets its signal all the same, a scan sees the rest
-            self.running = self._family.foresee(self._platform.subtree(self._family.group))
+    def _foresee(self) -> list[int]:
+        """Note who has left the leader's group, quickly, before the signal makes orphans; return who is in it."""
+        if not self._family.is_pinned:
+            return []
+        try:
+            return self._family.foresee(self._platform)
+        except OSError:  # out of descriptors: the group gets its signal all the same, a scan sees the rest
+            return []
+
+    def _meet(self, inside: list[int]) -> None:
+        if self._family.is_pinned:
+            with suppress(OSError):
+                self.running = self._family.meet(inside, self._platform)
 
     async def _kill(self) -> tuple[Survivor, ...]:
         give_up, pause = trio.current_time() + RESISTANCE, _FIRST_PAUSE
