@@ -227,8 +227,20 @@ PARTIAL = (
 def test_pieces_of_messages_are_told_once() -> None:
     reader = JsonLines()
     assert [reader.feed(lines(line)) for line in PARTIAL] == ["", "Hello ", "there", ""]
-    assert (reader.so_far().usage, reader.so_far().model) == ({"input_tokens": 9}, "m")
+    so_far = reader.so_far()
+    assert (so_far.usage, so_far.model) == ({"input_tokens": 9, "output_tokens": 3}, "m")
+    assert so_far.estimated == ("output_tokens",)
     assert reader.reply(None).text == "Hello there"
+
+
+def test_messages_add_up_until_the_agent_tells_of_them_all() -> None:
+    start, told = PARTIAL[0], {"type": "message_delta", "usage": {"output_tokens": 7}}
+    reader = JsonLines()
+    reader.feed(lines(*PARTIAL, {"type": "stream_event", "event": told}, start, delta("more")))
+    assert reader.so_far().usage == {"input_tokens": 18, "output_tokens": 8}
+    reader.feed(lines({"type": "result", "result": "more", "usage": {"input_tokens": 20, "output_tokens": 9}}))
+    assert reader.so_far().usage == {"input_tokens": 20, "output_tokens": 9}
+    assert reader.so_far().estimated == ()
 
 
 def failed(*documents: Any) -> BackendError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol
 
 from attrs import field
 
+from trio_recipes.agents.http.answer import Uncounted
 from trio_recipes.agents.http.refusals import BY_STATUS
 from trio_recipes.classes import define
 from trio_recipes.errors import BackendError, ValueRefusedError
@@ -104,6 +106,9 @@ class JsonLines:
     _error: str | None = field(default=None, init=False)
     _status: int | None = field(default=None, init=False)
     _is_streamed: bool = field(default=False, init=False)
+    _messages: Counter[str] = field(factory=Counter, init=False)  # what those before the one in hand took
+    _message: dict[str, int] = field(factory=dict, init=False)
+    _uncounted: Uncounted = field(factory=Uncounted, init=False)
 
     def feed(self, text: str, *, last: bool = False) -> str:
         """Take what was printed."""
@@ -118,8 +123,13 @@ class JsonLines:
         return "".join(self._pieces[before:])
 
     def so_far(self) -> AgentReply:
-        """What the answer has taken, as far as the agent told."""
-        return AgentReply(**self._facts)
+        """What the answer has taken: as the agent told in the end, or else of each message in pieces."""
+        taken = self._messages + Counter(self._message)
+        if "usage" in self._facts or not (taken or self._is_streamed):
+            return AgentReply(**self._facts)
+        guessed = ("output_tokens",) if self._uncounted.pieces else ()
+        taken["output_tokens"] += self._uncounted.tokens
+        return AgentReply(**self._facts, usage=dict(taken), estimated=guessed)
 
     @property
     def failure(self) -> BackendError | None:
@@ -189,7 +199,15 @@ class JsonLines:
         if isinstance(delta.get("text"), str):
             self._is_streamed = True
             self._pieces.append(delta["text"])
-        self._note({"model": message.get("model"), "usage": event.get("usage") or message.get("usage")})
+            self._uncounted.add(delta["text"])
+        if message:
+            self._messages += Counter(self._message) + Counter(output_tokens=self._uncounted.tokens)
+            self._message = {}
+        told = _counts(_part(event, "usage") or _part(message, "usage"))
+        if "output_tokens" in told or message:
+            self._uncounted = Uncounted()
+        self._message |= told
+        self._note({"model": message.get("model")})
 
     def _assistant(self, line: Mapping[str, Any]) -> None:
         if line.get("error"):  # made by the agent, to tell people what went wrong; the result tells us
