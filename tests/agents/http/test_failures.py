@@ -1,5 +1,6 @@
 """Each way in which an endpoint fails, through a real server: its own clear error, and whether to try again."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +150,16 @@ async def test_an_answer_as_long_as_it_was_asked_to_be_is_one() -> None:
         it.change(max_tokens=1)
         reply = await it.ask()
     assert (reply.text, reply.stop_reason) == ("half ", "length")
+
+
+async def test_an_answer_has_ended_once_its_reason_is_told() -> None:
+    reason = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
+    end = Send(f"event: message_delta\ndata: {json.dumps(reason)}\n\n".encode())
+    for after in (HangUp(), Wait(60)):
+        async with client("anthropic", says("all of it").then(end, after)) as it:
+            reply = await it.ask("p")
+        assert (reply.text, reply.stop_reason) == ("all of it", "end_turn")
+        assert (reply.usage["output_tokens"], reply.estimated) == (9, ())
 
 
 async def test_events_that_nobody_knows_are_none_of_the_answer() -> None:

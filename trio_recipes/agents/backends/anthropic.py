@@ -119,7 +119,7 @@ def _take(data: str, answer: Answer, endpoint: Endpoint) -> None:
         case "content_block_delta":
             _say(part(event, "delta", answer.who), answer)
         case "message_delta":
-            answer.stop_reason = part(event, "delta", answer.who).get("stop_reason") or answer.stop_reason
+            _stop(part(event, "delta", answer.who), answer)
             _count(event, answer)
         case "message_stop":
             answer.complete = True
@@ -127,6 +127,13 @@ def _take(data: str, answer: Answer, endpoint: Endpoint) -> None:
             raise refused(endpoint, Complaint.of(event).masked(endpoint.masked))
         case _:  # kinds that we don't know may come at any time, and are none of the answer
             pass
+
+
+def _stop(delta: Mapping[str, Any], answer: Answer) -> None:
+    """The reason for the end is the end: what follows only closes what was opened."""
+    reason = delta.get("stop_reason")
+    if isinstance(reason, str) and reason:
+        answer.stop_reason, answer.complete = reason, True
 
 
 def _say(piece: Mapping[str, Any], answer: Answer) -> None:
