@@ -29,12 +29,14 @@ class PeerKind:
         environment: which of the environments has it: ``peer-…``.
         flavour: which of its ways it is told to use.
         durable: whether each step is on the disk before the next one begins.
+        pause: seconds that it goes on working in the background after it has answered.
     """
 
     name: str
     environment: str
     flavour: str
     durable: bool = True
+    pause: float = 0.0
 
     def python(self, environments: Path) -> Path:
         """Its interpreter; need not exist."""
@@ -50,8 +52,10 @@ KINDS = (
     PeerKind("langgraph", "langgraph", "sync"),
     PeerKind("burr", "burr", "sqlite"),
     PeerKind("dbos", "dbos", "sqlite"),
-    PeerKind("prefect", "prefect", "files", durable=False),
+    LANGGRAPH_ASYNC,
 )
+RESTLESS = (PeerKind("prefect", "prefect", "files", durable=False, pause=1.0),)
+"""Those whose servers are busy with a run long after it: measured last, so that they disturb nobody else."""
 
 
 @define(eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+import trio
 from attrs import define, field
 
 from benchmarks.case import Cannot, CannotMeasureError
@@ -60,6 +61,8 @@ class Round:
                 return {f"{name} {what}": measured[what] for what in self.names}
             except CannotMeasureError as error:
                 reasons[name] = str(error)
+            finally:
+                await trio.sleep(peer.kind.pause)
         return {f"{name} {what}": Cannot(reasons[name]) for what in self.names}
 
     def _best(self, found: Mapping[str, float | Cannot]) -> dict[str, float | Cannot]:

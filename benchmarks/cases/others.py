@@ -20,7 +20,7 @@ from benchmarks.case import Bench, CannotMeasureError, Case, Group, Probe, Row
 from benchmarks.cases.cancel_tree import TREE, forget, started
 from benchmarks.eyes import Eyes
 from benchmarks.ours import Ours
-from benchmarks.peer import KINDS, LANGGRAPH_ASYNC, Peer
+from benchmarks.peer import KINDS, LANGGRAPH_ASYNC, RESTLESS, Peer
 from benchmarks.peer_round import Round
 from benchmarks.target import Times
 from benchmarks.unit import SECONDS
@@ -104,15 +104,19 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         raise CannotMeasureError("no environments of peers were named (`nox -s peers` makes them)")
     folder = bench.folder / "peers"
     folder.mkdir()
-    all_peers = [Peer(kind, bench.peers, folder, bench.root) for kind in (*KINDS, LANGGRAPH_ASYNC)]
-    peers = Peers(all_peers, bench.folder / "peers.pids")
+    both = [
+        Peers([Peer(kind, bench.peers, folder, bench.root) for kind in kinds], bench.folder / "peers.pids")
+        for kinds in (KINDS, RESTLESS)
+    ]
     try:
         async with Ours.opened(bench) as ours:
-            await peers.start()
-            yield _cases(bench, ours, peers)
+            for peers in both:
+                await peers.start()
+            yield [case for peers in both for case in _cases(bench, ours, peers)]
     finally:
-        with trio.CancelScope(shield=True):
-            await peers.stop()
+        with trio.move_on_after(30, shield=True):
+            for peers in both:
+                await peers.stop()
 
 
 def _cases(bench: Bench, ours: Ours, peers: Peers) -> list[Case]:
@@ -120,8 +124,8 @@ def _cases(bench: Bench, ours: Ours, peers: Peers) -> list[Case]:
     widths = (1, 100) if bench.quick else (1, 100, 1_000)
     return [
         _steps(ours, peers, bench.pick(200, 50), few),
-        _parallel(ours, peers, bench.pick(200, 50), few),
-        _resume(ours, peers, bench.pick(200, 50), few),
+        _parallel(ours, peers, bench.pick(100, 50), few),
+        _resume(ours, peers, bench.pick(100, 50), few),
         *(_cancel(ours, peers, width, few) for width in widths),
         _by_id(ours, peers, few),
         _tree(ours, peers, few),
@@ -131,8 +135,9 @@ def _cases(bench: Bench, ours: Ours, peers: Peers) -> list[Case]:
 
 def _steps(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     what = f"one of {count} sequential durable steps"
-    best = Row(what, "step", "the best durable peer, in each round", "best", (Times(0.5),))
-    rows = [best, *(_row(what, "step", peer, f"{peer.title}: {peer.durability}") for peer in peers.all)]
+    rows = [_row(what, "step", peer, f"{peer.title}: {peer.durability}") for peer in peers.all]
+    if any(peer.kind.durable for peer in peers.all):
+        rows.insert(0, Row(what, "step", "the best durable peer, in each round", "best", (Times(0.5),)))
     measure = partial(_ask, "steps", count)
     return _case(rows, partial(ours.steps, count), Round(peers.all, measure, ("step",), best="step"), repetitions)
 
