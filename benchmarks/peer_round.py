@@ -58,11 +58,10 @@ class Round:
         if name not in reasons:
             try:
                 measured = await self.measure(peer)
+                await trio.sleep(peer.kind.pause)
                 return {f"{name} {what}": measured[what] for what in self.names}
             except CannotMeasureError as error:
                 reasons[name] = str(error)
-            finally:
-                await trio.sleep(peer.kind.pause)
         return {f"{name} {what}": Cannot(reasons[name]) for what in self.names}
 
     def _best(self, found: Mapping[str, float | Cannot]) -> dict[str, float | Cannot]:

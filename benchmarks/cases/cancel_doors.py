@@ -125,11 +125,11 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         open_runtime(store=store, functions=functions, project=bench.folder, agents="echo") as runtime,
         McpClient.connected(bench) as mcp,
     ):
-        doors, count = Doors(bench, runtime, clocked, mcp), bench.pick(40, 3)
+        doors, count = Doors(bench, runtime, clocked, mcp), bench.pick(40, 2)
         yield [
             Case(_rows("a tool call"), doors.by_tool, doors.direct, count),
             Case(_rows("an MCP call of another process (stdio)"), doors.by_mcp, doors.direct, count),
-            Case(_rows("an asyncio host (guest mode)"), doors.in_asyncio, doors.direct, bench.pick(40, 3)),
+            Case(_rows("an asyncio host (guest mode)"), doors.in_asyncio, doors.direct, bench.pick(40, 2)),
             *_graceful(doors, bench.pick(20, 2)),
         ]
 
@@ -148,6 +148,7 @@ def _graceful(doors: Doors, repetitions: int) -> list[Case]:
             partial(doors.gracefully, job, count),
             doors.direct,
             repetitions,
+            warm_ups=doors.bench.pick(1, 0),
         )
         for which, (job, count) in jobs.items()
     ]

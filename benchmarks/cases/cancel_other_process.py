@@ -60,7 +60,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     ):
         await requester.line()
         ours = partial(_from_outside, runtime, clocked, requester)
-        yield [Case(ROWS, ours, partial(_in_process, runtime, clocked), bench.pick(100, 6), warm_ups=2)]
+        yield [Case(ROWS, ours, partial(_in_process, runtime, clocked), bench.pick(100, 5), warm_ups=bench.pick(2, 1))]
 
 
 async def _from_outside(runtime: Runtime, clocked: Clocked, requester: HelperProcess) -> dict[str, float]:

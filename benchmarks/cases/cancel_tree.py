@@ -45,7 +45,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         one = partial(_ours, runtime, command(TREE.format(file=file)), [file])
         deep = partial(_ours, runtime, inner, [file])
         all_at_once = partial(_ours, runtime, commands(TREE.format(file=f"{file}-{{{{item}}}}"), many), several)
-        few = bench.pick(10, 2)
+        few = bench.pick(10, 1)
         yield [
             Case(ROWS, one, partial(_bare, [file]), bench.pick(40, 5), warm_ups=2),
             Case(_rows(f"{depth} sub-recipes deep"), deep, partial(_bare, [file]), few),

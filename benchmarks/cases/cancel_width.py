@@ -32,7 +32,7 @@ def _case(bench: Bench, runtime: Runtime, waiting: Waiting, width: int) -> Case:
         f"cancel of {width:,} waiting tasks → the last scope has ended", "ended", BARE, "bare", (Times(2),), size=width
     )
     durable = Row(f"cancel of {width:,} waiting tasks → `cancelled` is durable", "durable", BARE, "bare")
-    few = bench.pick(5, 2) if width > 100 else bench.pick(15, 4)
+    few = bench.pick(5, 1) if width > 100 else bench.pick(15, 4)
     tree = bare.within(bare.fan(width))
     ours = partial(measure, runtime, parallel("wait", width), waiting, width)
     return Case((ended, durable), ours, partial(bare.cancel, tree), few)

@@ -34,7 +34,7 @@ for file in pathlib.Path(sys.argv[1]).glob("*/session.db"):
 
 @asynccontextmanager
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
-    store, count = bench.folder / "many", bench.pick(10_000, 200)
+    store, count = bench.folder / "many", bench.pick(10_000, 100)
     async with open_runtime(store=store, functions={"nothing": _nothing}, agents="echo") as runtime:
         session = await single("nothing").start(runtime)
         await session.wait()
@@ -42,7 +42,7 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     await trio.to_thread.run_sync(_copy, layout, session.id, count)
     again = ("-m", "trio_recipes", "list", "--all", "--store", str(store))
     show = ("-m", "trio_recipes", "show", session.id, "--store", str(store))
-    each, few = ("-c", _EACH, str(layout.sessions)), bench.pick(5, 2)
+    each, few = ("-c", _EACH, str(layout.sessions)), bench.pick(5, 1)
     yield [
         _case(
             bench,

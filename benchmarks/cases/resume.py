@@ -38,7 +38,7 @@ class Last:
 
 @asynccontextmanager
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
-    last, nodes = Last(), bench.pick(10_000, 2_000)
+    last, nodes = Last(), bench.pick(10_000, 1_000)
     functions: Mapping[str, Callable[..., Any]] = {"nothing": _nothing, "last": last}
     async with open_runtime(store=bench.folder / "resume", functions=functions, agents="echo") as runtime:
         session_id = await _prepare(runtime, last, nodes)

@@ -112,7 +112,7 @@ def _fresh_commits(folder: Path) -> list[float]:
 
 
 def _parallel(bench: Bench, lab: Lab) -> Case:
-    width = bench.pick(10_000, 1_000)
+    width = bench.pick(10_000, 500)
     what = f"one of {width:,} parallel durable iterations, start and end of the session included"
     row = Row(what, "iteration", "one sequential durable step", "step", (Times(0.25),))
     return Case((row,), partial(_iterations, lab, width), partial(_steps, lab), bench.pick(5, 2))
@@ -123,7 +123,7 @@ async def _iterations(lab: Lab, width: int) -> dict[str, float]:
 
 
 def _growth(bench: Bench, lab: Lab) -> Case:
-    count = bench.pick(10_000, 1_000)
+    count = bench.pick(10_000, 500)
     numbers = [number for number in (200, 500, 1_000, 2_000, 5_000, 10_000) if number <= count]
     rows = [_row_of_step(number, (Times(1.2),) if number == count else ()) for number in numbers]
     return Case(tuple(rows), partial(_medians, lab, count, numbers), None, bench.pick(3, 1), warm_ups=0)
