@@ -17,7 +17,7 @@ PACKAGE = "trio_recipes"
 
 # ---------------------------------------------------------------------------------------------- the rules
 
-BASE = {"_version", "classes", "errors", "failure", "masking", "values", "statuses", "events"}
+BASE = {"_version", "plainfile", "classes", "errors", "failure", "masking", "values", "statuses", "events"}
 PURE = BASE | {"language", "progress"}
 ENGINE = PURE | {"runtime", "processes", "steps", "agents", "store"}
 LIBRARY = ENGINE | {"sessions", "interpreter"}
@@ -27,6 +27,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "_version": set(),
     "_ground": set(),
     "interpreter": set(),
+    "plainfile": set(),
     "classes": set(),
     "errors": BASE,
     "failure": BASE,

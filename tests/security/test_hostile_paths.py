@@ -79,3 +79,20 @@ def test_nobody_waits_for_a_fifo(project: Path, command: str) -> None:
     refused = invoke(command, "fifo.yaml", cwd=project)
     assert refused.returncode == 2
     assert "no plain file" in refused.stderr + refused.stdout
+
+
+@pytest.mark.parametrize("trap", ["fifo", "device"])
+@pytest.mark.parametrize("command", ["run calls.yaml", "agents", "validate calls.yaml", "run asks.yaml"])
+def test_nobody_waits_for_a_project_file_that_is_none(tmp_path: Path, command: str, trap: str) -> None:
+    """``trio-recipes.toml``, which every project may have: a FIFO could not even be left by a signal."""
+    calling(tmp_path, "@b:x.yaml")
+    head = {"name": "asks", "description": "d", "version": "1.0.0"}
+    steps = [{"id": "a", "agent": "someone", "prompt": "p"}]
+    (tmp_path / "asks.yaml").write_text(yaml.safe_dump({**head, "steps": steps}))
+    configuration = tmp_path / "trio-recipes.toml"
+    if trap == "fifo":
+        os.mkfifo(configuration)
+    else:
+        configuration.symlink_to("/dev/zero")
+    refused = invoke(*command.split(), cwd=tmp_path)
+    assert (refused.returncode, "no plain file" in refused.stderr) == (2, True), refused.stderr

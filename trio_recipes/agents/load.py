@@ -17,10 +17,11 @@ from trio_recipes.agents.registry import PROJECT_FILE, USER_FILE, Agents
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.report import Place, Report
 from trio_recipes.language.wording import did_you_mean, listed, shown
+from trio_recipes.plainfile import read_plain
 from trio_recipes.runtime.ports import AgentBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Source: TypeAlias = "str | os.PathLike[str] | Mapping[str, object] | AgentBackend | None"
 
@@ -73,7 +74,7 @@ def project_agents(project: str | os.PathLike[str]) -> Agents:
         ConfigurationError: the file is not as it should be, or asks for more trust than a project has.
     """
     file = Path(project) / PROJECT_FILE
-    text = _text_of(file)
+    text = _text_of(file, read_plain)
     if text is None:
         return Agents()
     import tomllib  # noqa: PLC0415  only for projects that have such a file
@@ -169,9 +170,14 @@ def _wishes(entry: Entry) -> Iterator[str]:
         yield wish
 
 
-def _text_of(file: Path) -> str | None:
+def _from_anywhere(file: Path) -> str:
+    """What the user has named: a pipe, perhaps."""
+    return file.read_text(encoding="utf-8")
+
+
+def _text_of(file: Path, read: Callable[[Path], str] = _from_anywhere) -> str | None:
     try:
-        return file.read_text(encoding="utf-8")
+        return read(file)
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

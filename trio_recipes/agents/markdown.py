@@ -89,6 +89,8 @@ def read_definition(file: Path) -> Definition | None:
 
 def _text_of(file: Path) -> str:
     try:
+        if file.exists() and not file.is_file():
+            raise ConfigurationError(f"{file}: can't be read: it is no plain file")
         with file.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:

@@ -14,6 +14,7 @@ from trio_recipes.classes import frozen
 from trio_recipes.errors import ConfigurationError, InvalidRecipeError, Problem
 from trio_recipes.language.load import load_recipe
 from trio_recipes.language.wording import did_you_mean, listed
+from trio_recipes.plainfile import read_plain
 from trio_recipes.sessions.policy import OPEN, Policy, resolved
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _configured(file: Path) -> Mapping[str, Path]:
     import tomllib  # noqa: PLC0415  only for recipes that name a bundle
 
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("bundles", {})
+        table = tomllib.loads(read_plain(file)).get("bundles", {})
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
