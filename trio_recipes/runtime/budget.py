@@ -15,8 +15,8 @@ from trio_recipes.progress.spending import Spending
 if TYPE_CHECKING:
     from trio_recipes.events import AgentAccount
 
-ADVICE: Final = "~/.config/trio_recipes/prices.toml; docs/how-to/limits.md shows one"
-"""Where to put prices."""
+PRICES: Final = "~/.config/trio_recipes/prices.toml"
+"""Where users put them; named first, since names of models can be long and lines are cut."""
 
 
 def _nobody(_reason: str) -> None:
@@ -52,8 +52,7 @@ class Budget:
         """A limit that an answer can't be counted against is none: say so, for each model (or agent) once."""
         who = f"model {answered.model!r}" if answered.model else f"agent {answered.agent!r}"
         if self.limits.cost_usd is not None and answered.cost_usd is None:
-            why = f"there is no price for it in the file of prices ({ADVICE})"
-            self._say(f"limits.cost_usd does not count the answers of {who}: {why}")
+            self._say(f"limits.cost_usd counts no answer without a price; {PRICES} has none for {who}")
         if self.limits.tokens is not None and not answered.usage and answered.cost_usd != 0:
             self._say(f"limits.tokens does not count the answers of {who}: it does not tell its usage")
         if answered.estimated and (self.limits.tokens is not None or self.limits.cost_usd is not None):
