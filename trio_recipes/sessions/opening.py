@@ -89,7 +89,7 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
     try:
         async with (
             Connections() as connections,
-            concurrent() as guests,
+            _guests(stop_timeout) as apart,
             Journal() as journal,
             ProcessTrees(base.lock.runner_id, lock_fd=base.lock.fd) as trees,
             concurrent() as nursery,
@@ -101,7 +101,7 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
                 resolver=StandardResolver() if resolver is None else resolver,
                 functions=functions or {},
                 sources=Sources(policy or Policy(), project_bundles(base.project) if bundles is None else bundles),
-                apart=Apart(guests, stop_timeout),
+                apart=apart,
                 prices=base.prices,
                 journal=journal,
                 trees=trees,
@@ -121,6 +121,17 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
         base.lock.release()
     if hosts is not None:
         raise hosts
+
+
+@asynccontextmanager
+async def _guests(stop_timeout: float) -> AsyncGenerator[Apart]:
+    """Where functions and backends run, around all sessions: left when the last of them has ended."""
+    async with concurrent() as nursery:
+        apart = Apart(nursery, stop_timeout)
+        try:
+            yield apart
+        finally:
+            apart.close()
 
 
 @frozen(eq=False)

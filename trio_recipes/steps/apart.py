@@ -43,7 +43,8 @@ class Apart:
     """Runs coroutines of others, each in a task of its own.
 
     Args:
-        nursery: where the tasks live; without one, the caller awaits them itself, and waits as long as they like.
+        nursery: where the tasks live, until :meth:`close`; without one, the caller awaits them itself, and waits as
+            long as they like.
         stop_timeout: seconds to wait for one whose step was stopped.
     """
 
@@ -53,6 +54,7 @@ class Apart:
     """How many run on although their steps have ended."""
     _stopping: dict[_Guest, float] = field(factory=dict, init=False)
     _nap: trio.CancelScope | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
 
     async def run(self, work: Callable[[], Awaitable[T]], name: str, call: LeafCall, *, extra: float = 0.0) -> T:
         """Await ``work()``.
@@ -88,20 +90,28 @@ class Apart:
 
     def ended(self, guest: _Guest) -> None:
         """Expect a guest no longer."""
-        if self._stopping.pop(guest, None) is not None and not self._stopping and self._nap is not None:
+        self._stopping.pop(guest, None)
+        self._rest()
+
+    def close(self) -> None:
+        """No new guests will come: the nursery is left once those that are there have ended."""
+        self._closed = True
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._closed and not self._stopping and self._nap is not None:
             self._nap.cancel(reason="all have ended")
 
     async def _watch(self) -> None:
-        """Give up those whose time is over; one task for them all, and none while nobody is expected."""
-        while self._stopping:
+        """Give up those whose time is over; one task for them all, from the first stop on."""
+        while self._stopping or not self._closed:
             # Shielded: a host that is cancelled has its nursery cancelled, too, and counts on this all the more.
-            self._nap = trio.CancelScope(deadline=min(self._stopping.values()), shield=True)
+            self._nap = trio.CancelScope(deadline=min(self._stopping.values(), default=math.inf), shield=True)
             with self._nap:
                 await trio.sleep_forever()
             now = trio.current_time()
             for guest in [guest for guest, deadline in self._stopping.items() if deadline <= now]:
                 guest.give_up()
-        self._nap = None
 
 
 @define(eq=False)
