@@ -6,7 +6,7 @@ The public names, nothing else. Each is imported when it is first used: ``import
 
 from __future__ import annotations
 
-import trio_recipes._ground  # isort: skip  # noqa: F401  before anything else is looked for, also the standard library
+import trio_recipes._ground  # isort: skip  # noqa: F401  # pyright: ignore[reportUnusedImport]  first, before all else
 
 from importlib import import_module
 from typing import TYPE_CHECKING

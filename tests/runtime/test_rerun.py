@@ -15,12 +15,12 @@ from tests.runtime.harness import World, graceful, immediate, recipe, takes
 from tests.runtime.test_resume_property import (
     FAILING,
     LEVEL,
-    _run,
-    _run_cancelled_at,
-    _timed,
     in_virtual_time,
     outcome,
     recipes,
+    run_cancelled_at,
+    run_once,
+    timed,
     world,
 )
 from trio_recipes.events import RecordsVoided, ScopeStatus, SessionStatus
@@ -69,15 +69,15 @@ def repeated_steps(world: World) -> set[str]:
 def test_a_stopped_and_resumed_run_repeats_these_and_ends_alike(
     known: dict[str, Recipe], failing: set[str], moments: list[tuple[float, Any]]
 ) -> None:
-    assume(not _timed(known))
+    assume(not timed(known))
     whole = world(known, failing)
-    expected = outcome(whole, in_virtual_time(_run, whole))
+    expected = outcome(whole, in_virtual_time(run_once, whole))
     stopped, events, ended = world(known, failing), len(whole.log.events), None
     for share, level in [*moments, (9.0, graceful)]:
         before = finished_leaves(stopped), comes_again(stopped.progress), repeated_steps(stopped)
         if stopped.log.run:
             assert retraced(stopped, known).voiding(stopped.progress) == RecordsVoided()
-        ended = in_virtual_time(_run_cancelled_at, stopped, 1 + int(share * events), level())
+        ended = in_virtual_time(run_cancelled_at, stopped, 1 + int(share * events), level())
         check_run(stopped, ended.status, *before)
         if ended.status is not SessionStatus.CANCELLED:
             break
@@ -92,9 +92,9 @@ def test_a_stopped_and_resumed_run_repeats_these_and_ends_alike(
 def test_a_crashed_and_resumed_run_repeats_these_and_ends_alike(
     known: dict[str, Recipe], failing: set[str], crashes: list[float]
 ) -> None:
-    assume(not _timed(known))
+    assume(not timed(known))
     whole = world(known, failing)
-    expected = outcome(whole, in_virtual_time(_run, whole))
+    expected = outcome(whole, in_virtual_time(run_once, whole))
     crashed, begin, ended = whole, 1, None
     for share in crashes:
         events = crashed.log.events
@@ -103,7 +103,7 @@ def test_a_crashed_and_resumed_run_repeats_these_and_ends_alike(
         crashed.log.events, crashed.log.run = events[:upto], events[upto - 1].run
         before = finished_leaves(crashed), comes_again(crashed.progress), repeated_steps(crashed)
         assert retraced(crashed, known).voiding(crashed.progress) == RecordsVoided()
-        ended = in_virtual_time(_run, crashed)
+        ended = in_virtual_time(run_once, crashed)
         check_run(crashed, ended.status, *before)
     assert ended is not None
     assert ended.status is expected[0]

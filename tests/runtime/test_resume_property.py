@@ -83,11 +83,11 @@ def in_virtual_time(work: Any, *args: Any) -> Any:
     return trio.run(work, *args, clock=MockClock(autojump_threshold=0))
 
 
-async def _run(world: World, *requests: Any) -> RunEnded:
+async def run_once(world: World, *requests: Any) -> RunEnded:
     return await world.run(*requests)
 
 
-async def _run_cancelled_at(world: World, number: int, cancellation: Cancellation) -> RunEnded:
+async def run_cancelled_at(world: World, number: int, cancellation: Cancellation) -> RunEnded:
     """One more run, with a request that arrives when the ``number``-th of its events has been emitted."""
     engine, before, token = world.prepare(), len(world.log.events), trio.lowlevel.current_trio_token()
     ends: list[RunEnded] = []
@@ -123,15 +123,15 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
     known: dict[str, Recipe], failing: set[str], moments: list[tuple[float, Any]]
 ) -> None:
     whole = world(known, failing)
-    expected = outcome(whole, in_virtual_time(_run, whole))
+    expected = outcome(whole, in_virtual_time(run_once, whole))
     stopped = world(known, failing)
     for after, level in moments:
-        ended = in_virtual_time(_run, stopped, (after, level()))
+        ended = in_virtual_time(run_once, stopped, (after, level()))
         if ended.status is not SessionStatus.CANCELLED:
             break
     else:
-        ended = in_virtual_time(_run, stopped)
-    if not _timed(known):
+        ended = in_virtual_time(run_once, stopped)
+    if not timed(known):
         assert ended.status is expected[0]
         if ended.status is SessionStatus.COMPLETED:
             assert outcome(stopped, ended) == expected
@@ -142,16 +142,16 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
 def test_a_run_that_was_cancelled_at_any_event_and_resumed_ends_as_one_that_was_not(
     known: dict[str, Recipe], failing: set[str], moments: list[tuple[float, Any]]
 ) -> None:
-    assume(not _timed(known))
+    assume(not timed(known))
     whole = world(known, failing)
-    expected = outcome(whole, in_virtual_time(_run, whole))
+    expected = outcome(whole, in_virtual_time(run_once, whole))
     stopped, events = world(known, failing), len(whole.log.events)
     for share, level in moments:
-        ended = in_virtual_time(_run_cancelled_at, stopped, 1 + int(share * events), level())
+        ended = in_virtual_time(run_cancelled_at, stopped, 1 + int(share * events), level())
         if ended.status is not SessionStatus.CANCELLED:
             break
     else:
-        ended = in_virtual_time(_run, stopped)
+        ended = in_virtual_time(run_once, stopped)
     assert ended.status is expected[0]
     if ended.status is SessionStatus.COMPLETED:
         assert outcome(stopped, ended) == expected
@@ -163,9 +163,9 @@ def test_a_run_that_crashed_at_any_event_and_was_resumed_ends_as_one_that_did_no
     known: dict[str, Recipe], failing: set[str], crashes: list[float]
 ) -> None:
     """What a crash leaves is the events up to some commit: any first part of them, from the run's own first on."""
-    assume(not _timed(known))
+    assume(not timed(known))
     whole = world(known, failing)
-    expected = outcome(whole, in_virtual_time(_run, whole))
+    expected = outcome(whole, in_virtual_time(run_once, whole))
     crashed, begin, ended = whole, 1, None
     for share in crashes:
         events = crashed.log.events
@@ -173,7 +173,7 @@ def test_a_run_that_crashed_at_any_event_and_was_resumed_ends_as_one_that_did_no
         crashed, begin = world(known, failing), upto + 1
         crashed.log.events, crashed.log.run = events[:upto], events[upto - 1].run
         finished = _finished_leaves(crashed)
-        ended = in_virtual_time(_run, crashed)
+        ended = in_virtual_time(run_once, crashed)
         assert not finished & {path for _, path in crashed.leaves.begun}
     assert ended is not None
     assert ended.status is expected[0]
@@ -185,11 +185,11 @@ def test_a_run_that_crashed_at_any_event_and_was_resumed_ends_as_one_that_did_no
 @given(recipes(), FAILING)
 def test_replaying_what_is_finished_gives_what_the_live_run_gave(known: dict[str, Recipe], failing: set[str]) -> None:
     live = world(known, failing)
-    first = in_virtual_time(_run, live)
+    first = in_virtual_time(run_once, live)
     variables = dict(live.variables)
     if first.status is not SessionStatus.COMPLETED:
         return
-    again = in_virtual_time(_run, live)
+    again = in_virtual_time(run_once, live)
     assert live.leaves.begun == []
     assert (again.status, live.variables) == (first.status, variables)
 
@@ -201,11 +201,11 @@ def test_a_part_can_be_stopped_at_any_moment(
     paths = sorted(_paths(known, failing))
     at = data.draw(st.sampled_from(paths)) if paths else "s1"
     stopped = world(known, failing)
-    ended = in_virtual_time(_run, stopped, (after, level(at)))
+    ended = in_virtual_time(run_once, stopped, (after, level(at)))
     assert ended.status in (SessionStatus.COMPLETED, SessionStatus.FAILED)
     if ended.status is SessionStatus.COMPLETED:
         variables = dict(stopped.variables)
-        in_virtual_time(_run, stopped)
+        in_virtual_time(run_once, stopped)
         assert (stopped.leaves.begun, stopped.variables) == ([], variables)
 
 
@@ -213,18 +213,18 @@ def test_a_part_can_be_stopped_at_any_moment(
 def test_no_leaf_that_completed_runs_twice(known: dict[str, Recipe], moments: list[tuple[float, Any]]) -> None:
     stopped = world({name: _without_retries(known[name]) for name in known}, set())
     for after, level in moments:
-        in_virtual_time(_run, stopped, (after, level()))
-    in_virtual_time(_run, stopped)
+        in_virtual_time(run_once, stopped, (after, level()))
+    in_virtual_time(run_once, stopped)
     assert all(count == 1 for count in runs_of(stopped).values())
 
 
 def _paths(known: dict[str, Recipe], failing: set[str]) -> set[str]:
     whole = world(known, failing)
-    in_virtual_time(_run, whole)
+    in_virtual_time(run_once, whole)
     return set(whole.statuses()) - {""}
 
 
-def _timed(known: dict[str, Recipe]) -> bool:
+def timed(known: dict[str, Recipe]) -> bool:
     """Whether time decides anything: a pass that is stopped has its whole time-out again."""
     return any(step.timeout for recipe in known.values() for step in recipe.all_steps() if step.kind != "bash")
 
