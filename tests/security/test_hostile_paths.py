@@ -96,3 +96,20 @@ def test_nobody_waits_for_a_project_file_that_is_none(tmp_path: Path, command: s
         configuration.symlink_to("/dev/zero")
     refused = invoke(*command.split(), cwd=tmp_path)
     assert (refused.returncode, "no plain file" in refused.stderr) == (2, True), refused.stderr
+
+
+@pytest.mark.parametrize("command", ["list --all", "show aaaa", "cancel aaaa", "approvals --all"])
+def test_a_fifo_in_the_place_of_a_session_holds_up_nobody(tmp_path: Path, command: str) -> None:
+    """SQLite would wait for somebody to write into it."""
+    store = tmp_path / "store"
+    head = {"name": "r", "description": "d", "version": "1.0.0"}
+    (tmp_path / "r.yaml").write_text(
+        yaml.safe_dump({**head, "steps": [{"id": "a", "type": "bash", "command": "true"}]})
+    )
+    assert invoke("run", "r.yaml", "--store", store, cwd=tmp_path).returncode == 0
+    session = store / "sessions" / "aaaaaaaaaaaaaaaa-20260101-000000_recipe"
+    session.mkdir(0o700)
+    os.mkfifo(session / "session.db")
+    asked = invoke(*command.split(), "--store", store, cwd=tmp_path)
+    assert asked.returncode == (2 if "aaaa" in command else 0), asked.stderr
+    assert ("completed" in asked.stdout) == (command == "list --all")

@@ -167,7 +167,7 @@ class SessionFile(NamedTuple):
 
     def _existing(self) -> Path:
         file = self.layout.database(self.session_id)
-        if not file.exists():
+        if not file.is_file():
             raise SessionNotFoundError(f"no session {self.session_id} in {self.layout.root}; `list --all` shows them")
         return file
 
