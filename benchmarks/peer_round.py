@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -24,12 +25,14 @@ class Round:
         measure: has one peer measure something.
         names: of what that measures.
         best: the name of the measurement whose least value, of the durable peers, is ``best`` of this round.
+        late_at: trio's time from which on peers have no seconds left: each is asked once.
     """
 
     peers: Sequence[Peer]
     measure: Callable[[Peer], Awaitable[Mapping[str, float]]]
     names: Sequence[str]
     best: str | None = None
+    late_at: float = math.inf
     _spent: dict[str, list[float]] = field(factory=dict)
     _reasons: dict[str, str] = field(factory=dict)
     _found: dict[str, Mapping[str, float | Cannot]] = field(factory=dict)
@@ -43,9 +46,10 @@ class Round:
     async def _ask(self, peer: Peer) -> Mapping[str, float | Cannot]:
         """What a peer measures. Who can't, or takes too long, is not asked again."""
         spent = self._spent.setdefault(peer.kind.name, [])
-        if len(spent) > 1 and sum(spent) > BUDGET_SECONDS:
+        used_up = bool(spent) and (sum(spent) > BUDGET_SECONDS or trio.current_time() > self.late_at)
+        if len(spent) > 1 and used_up:
             return {}
-        if peer.kind.name not in self._found or sum(spent) <= BUDGET_SECONDS:
+        if not used_up:
             began = time.monotonic()
             self._found[peer.kind.name] = await self._measured(peer)
             spent.append(time.monotonic() - began)

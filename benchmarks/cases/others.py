@@ -26,6 +26,8 @@ from benchmarks.target import Times
 from benchmarks.unit import SECONDS
 
 Measure = Callable[[Peer], Awaitable[Mapping[str, float]]]
+_LATE_SECONDS = 150.0
+"""From then on the slow ones are measured once each, so that all of it takes less than six minutes."""
 _SURVIVAL_SECONDS = 2.0
 """A process that is alive so long after its run was cancelled has been left behind."""
 
@@ -37,11 +39,18 @@ class Peers:
     Args:
         all: everyone.
         file: where a shell command writes its processes.
+        late_at: trio's time from which on each is asked once for each case.
     """
 
     all: Sequence[Peer]
     file: Path
+    late_at: float
     _prepared: dict[str, str] = field(factory=dict)
+
+    def round(self, measure: Measure, *names: str, best: str | None = None) -> Round:
+        """Have all of them asked for the same; LangGraph's other way only for what it does differently."""
+        asked = self.all if {"step", "iteration"} & set(names) else _main(self)
+        return Round(asked, measure, names, best, self.late_at)
 
     async def start(self) -> None:
         """Have all of them running, so that they can be named; who does not start says so when it is asked."""
@@ -104,8 +113,9 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         raise CannotMeasureError("no environments of peers were named (`nox -s peers` makes them)")
     folder = bench.folder / "peers"
     folder.mkdir()
+    late_at = trio.current_time() + _LATE_SECONDS
     both = [
-        Peers([Peer(kind, bench.peers, folder, bench.root) for kind in kinds], bench.folder / "peers.pids")
+        Peers([Peer(kind, bench.peers, folder, bench.root) for kind in kinds], bench.folder / "peers.pids", late_at)
         for kinds in (KINDS, RESTLESS)
     ]
     try:
@@ -139,34 +149,34 @@ def _steps(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     if any(peer.kind.durable for peer in peers.all):
         rows.insert(0, Row(what, "step", "the best durable peer, in each round", "best", (Times(0.5),)))
     measure = partial(_ask, "steps", count)
-    return _case(rows, partial(ours.steps, count), Round(peers.all, measure, ("step",), best="step"), repetitions)
+    return _case(rows, partial(ours.steps, count), peers.round(measure, "step", best="step"), repetitions)
 
 
 def _parallel(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     what = f"one of {count} parallel durable steps, start and end of the run included"
     rows = [_row(what, "iteration", peer, f"{peer.title}: {peer.durability}") for peer in peers.all]
     measure = partial(_ask, "parallel", count)
-    return _case(rows, partial(ours.parallel, count), Round(peers.all, measure, ("iteration",)), repetitions)
+    return _case(rows, partial(ours.parallel, count), peers.round(measure, "iteration"), repetitions)
 
 
 def _resume(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     what = f"resume of {count} finished steps → the first new step begins"
     rows = [_row(what, "first", peer, f"{peer.title}: {peer.resuming}") for peer in _main(peers)]
-    asked = Round(_main(peers), partial(peers.resume, count), ("first",))
+    asked = peers.round(partial(peers.resume, count), "first")
     return _case(rows, partial(ours.resume, count), asked, repetitions)
 
 
 def _cancel(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     what = f"cancel of {count:,} waiting step{'s' if count > 1 else ''}"
     rows = _rows_of_cancel(what, {peer: peer.cancelling for peer in _main(peers)})
-    asked = Round(_main(peers), partial(peers.cancel, count), ("ended", "returned"))
+    asked = peers.round(partial(peers.cancel, count), "ended", "returned")
     return _case(rows, partial(ours.cancel, count), asked, repetitions)
 
 
 def _by_id(ours: Ours, peers: Peers, repetitions: int) -> Case:
     what = "cancel by id from another process, from when it is durable"
     rows = _rows_of_cancel(what, {peer: peer.requesting for peer in _main(peers)})
-    asked = Round(_main(peers), peers.cancel_by_id, ("ended", "returned"))
+    asked = peers.round(peers.cancel_by_id, "ended", "returned")
     return _case(rows, ours.cancel_by_id, asked, repetitions)
 
 
@@ -182,15 +192,13 @@ def _rows_of_cancel(what: str, means: Mapping[Peer, str]) -> list[Row]:
 def _tree(ours: Ours, peers: Peers, repetitions: int) -> Case:
     what = "cancel of a step that runs bash and three children → all four processes are dead"
     rows = [_row(what, "dead", peer, peer.title) for peer in _main(peers)]
-    return _case(
-        rows, partial(ours.cancel_tree, peers.file), Round(_main(peers), peers.cancel_tree, ("dead",)), repetitions
-    )
+    return _case(rows, partial(ours.cancel_tree, peers.file), peers.round(peers.cancel_tree, "dead"), repetitions)
 
 
 def _smallest(ours: Ours, peers: Peers, repetitions: int) -> Case:
     what = "one step that does nothing, whole process"
     rows = [_row(what, "process", peer, peer.title) for peer in _main(peers)]
-    return _case(rows, ours.smallest, Round(_main(peers), _smallest_of, ("process",)), repetitions)
+    return _case(rows, ours.smallest, peers.round(_smallest_of, "process"), repetitions)
 
 
 def _main(peers: Peers) -> list[Peer]:
