@@ -14,7 +14,7 @@ from tests.agents.http.asking import BACKENDS, Client, client
 from tests.agents.http.test_stopping import ONE, lab
 from tests.frontends.running import invoke, running, write_recipe
 from trio_recipes import Limits, Source
-from trio_recipes.agents.http.answer import Uncounted, tokens_in
+from trio_recipes.agents.tokens import Uncounted, tokens_in
 from trio_recipes.events import AgentAccount, AgentAnswered, AgentAnswering, AgentBrokeOff, Output, SessionStatus
 from trio_recipes.progress.spending import Spending
 from trio_recipes.testing.model_server import Complain, Send, hangs_up, in_turn, says, serving, stalls

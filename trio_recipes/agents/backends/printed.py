@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Final, Protocol
 
 from attrs import field
 
-from trio_recipes.agents.http.answer import Uncounted
 from trio_recipes.agents.http.refusals import BY_STATUS
+from trio_recipes.agents.tokens import Uncounted
 from trio_recipes.classes import define
 from trio_recipes.errors import BackendError, ValueRefusedError
 from trio_recipes.language.wording import shown
@@ -148,8 +148,9 @@ class JsonLines:
         Raises:
             BackendError: the agent tells of an error, or there is no answer.
         """
-        if self.failure is not None:
-            raise self.failure
+        failure = self.failure
+        if failure is not None:
+            raise failure
         if not self._final and not self._pieces:
             noise = f"; what it printed begins with {shown(self.noise[0])}" if self.noise else ""
             raise BackendError(f"the agent printed no answer as JSON lines{noise}", retryable=False)

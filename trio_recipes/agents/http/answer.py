@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from attrs import evolve, field
 
+from trio_recipes.agents.tokens import Uncounted, tokens_in
 from trio_recipes.classes import define
 from trio_recipes.errors import BackendError
 from trio_recipes.runtime.ports import AgentReply
@@ -16,40 +17,8 @@ from trio_recipes.values import counts
 if TYPE_CHECKING:
     from trio_recipes.runtime.ports import AgentCall
 
-
 NO_END: Final = "its answer has no end"
 NO_WORD: Final = "its answer ended before the first word. Its log may say why: some do so if a prompt is too long"
-
-BYTES_PER_TOKEN: Final = 4
-"""As a rule of thumb, in UTF-8."""
-
-
-def tokens_in(text: str) -> int:
-    """About how many tokens a text has."""
-    return -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN)
-
-
-@define(eq=False)
-class Uncounted:
-    """What was heard since the endpoint last told how many tokens there are.
-
-    Args:
-        pieces: how many; few servers send more than one token in a piece.
-        size: in bytes.
-    """
-
-    pieces: int = 0
-    size: int = 0
-
-    def add(self, text: str) -> None:
-        """Take one more piece."""
-        self.pieces += 1
-        self.size += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-
-    @property
-    def tokens(self) -> int:
-        """An estimate."""
-        return max(self.pieces, -(-self.size // BYTES_PER_TOKEN))
 
 
 @define(eq=False)
@@ -57,7 +26,7 @@ class Answer:
     """What a model has said so far, and what that has taken.
 
     Endpoints that tell the tokens do so at the end of an answer, if it has one. Until then, and where they don't, they
-    are estimated: rather too high than too low, since limits are kept by them.
+    are estimated.
 
     Args:
         call: the conversation; pieces are told to it as they come.
