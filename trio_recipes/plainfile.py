@@ -5,13 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES: Final = 10_000_000
 """Size of a file that is read as a whole."""
+
+
+def open_plain(file: str | os.PathLike[str]) -> BinaryIO:
+    """Open a plain file to be read.
+
+    Raises:
+        OSError: if it can't be opened, or is no plain file.
+    """
+    stream = open(file, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "it is no plain file", os.fspath(file))
+    return stream
 
 
 def read_plain(file: Path) -> str:
@@ -21,10 +34,13 @@ def read_plain(file: Path) -> str:
         OSError: if it can't be read, is no plain file, or larger than :data:`MAX_BYTES`.
         UnicodeDecodeError: if it is not UTF-8.
     """
-    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # noqa: PTH123  a descriptor
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", str(file))
+    with open_plain(file) as stream:
         data = stream.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES // 1_000_000} MB", str(file))
     return data.decode()
+
+
+def _open_at_once(file: str, flags: int) -> int:
+    """Open without waiting for anybody, as a FIFO has it."""
+    return os.open(file, flags | os.O_NONBLOCK)

@@ -13,6 +13,7 @@ import yaml
 from tests.frontends.running import invoke
 from trio_recipes import RecipesTool, SessionStatus, open_runtime, validate_recipe
 from trio_recipes.failure import FailureKind
+from trio_recipes.plainfile import read_plain
 
 NAMES = {
     "too long": "a" * 5000 + ".yaml",
@@ -96,6 +97,19 @@ def test_nobody_waits_for_a_project_file_that_is_none(tmp_path: Path, command: s
         configuration.symlink_to("/dev/zero")
     refused = invoke(*command.split(), cwd=tmp_path)
     assert (refused.returncode, "no plain file" in refused.stderr) == (2, True), refused.stderr
+
+
+def descriptors() -> set[str]:
+    """Those that this process has open."""
+    return {each.name for each in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["fifo.yaml", "/dev/zero", ".", "circle.yaml"])
+def test_what_is_no_plain_file_leaves_no_descriptor_open(project: Path, name: str) -> None:
+    before = descriptors()
+    with pytest.raises(OSError, match=r"no plain file|Is a directory|Too many levels"):
+        read_plain(project / name)
+    assert descriptors() <= before
 
 
 @pytest.mark.parametrize("command", ["list --all", "show aaaa", "cancel aaaa", "approvals --all"])

@@ -17,6 +17,7 @@ from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.report import Report
 from trio_recipes.language.source import read
 from trio_recipes.language.wording import kind_of
+from trio_recipes.plainfile import open_plain
 
 if TYPE_CHECKING:
     from trio_recipes.values import Value
@@ -89,9 +90,7 @@ def read_definition(file: Path) -> Definition | None:
 
 def _text_of(file: Path) -> str:
     try:
-        if file.exists() and not file.is_file():
-            raise ConfigurationError(f"{file}: can't be read: it is no plain file")
-        with file.open("rb") as stream:
+        with open_plain(file) as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(f"{file}: can't be read: {error}") from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,6 +21,7 @@ from trio_recipes.language.rules import check_structure
 from trio_recipes.language.schema import DOCUMENT, SCHEDULE, STAGE
 from trio_recipes.language.source import MAX_BYTES, read, too_large
 from trio_recipes.language.steps import FINALLY, read_steps
+from trio_recipes.plainfile import open_plain
 
 if TYPE_CHECKING:
     from trio_recipes.language.fields import Table
@@ -81,20 +81,14 @@ def _text_of(file: str, unfit: Unfit | None) -> str:
 def _bytes_of(file: str, unfit: Unfit | None) -> bytes:
     """At most one byte more than a recipe may have."""
     try:
-        with open(file, "rb", opener=_open_at_once) as stream:
-            problem = None if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else Problem("is no plain file", file)
-            problem = problem or (unfit(stream.fileno()) if unfit is not None else None)
+        with open_plain(file) as stream:
+            problem = unfit(stream.fileno()) if unfit is not None else None
             if problem is not None:
                 raise InvalidRecipeError([problem])
             return stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InvalidRecipeError([Problem(f"can't be read: {reason}", file)]) from error
-
-
-def _open_at_once(file: str, flags: int) -> int:
-    """Open without waiting for anybody, as a FIFO has it."""
-    return os.open(file, flags | os.O_NONBLOCK)
 
 
 def _recipe(data: dict[str, Value], text: str, report: Report) -> Recipe:
