@@ -72,6 +72,8 @@ def tests_on(session: nox.Session) -> None:
     options = [argument for argument in session.posargs if argument not in PYTHONS]
     found = {version: python for version in wanted or PYTHONS if (python := interpreter(version))}
     session.log(f"found: {found}")
+    if not found and not wanted:
+        session.skip(f"no Python {', '.join(PYTHONS)} was found")
     for version, python in found.items():
         folder = Path(".nox", f"tests_on-{version}")
         own = str(folder / "bin" / "python")

@@ -13,7 +13,7 @@ import trio
 from attrs import define, field
 
 from benchmarks.case import Bench, CannotMeasureError
-from benchmarks.cases.cancel_other_process import Clocked, requester_command
+from benchmarks.cases.cancel_other_process import Clocked, request, requester_command
 from benchmarks.cases.cancel_tree import TREE, forget, started
 from benchmarks.cases.resume import Last
 from benchmarks.cases.step_cost import Ticks
@@ -21,6 +21,7 @@ from benchmarks.command_line import seconds_of
 from benchmarks.eyes import Eyes
 from benchmarks.helper_process import HelperProcess
 from benchmarks.helper_process import started as helper_started
+from benchmarks.peers.conversation import MOMENT
 from benchmarks.recipes import Job, command, head, loop, looping, parallel, sequential
 from benchmarks.waiting import settled
 from trio_recipes.events import SessionStatus
@@ -64,10 +65,12 @@ class Ours:
             yield cls(bench, runtime, requester, ticks, waiting, last)
 
     async def steps(self, count: int) -> dict[str, float]:
+        """Seconds of one of ``count`` steps, one after the other."""
         await self._completed(sequential("tick", count))
         return {"step": statistics.median(self.ticks.spans())}
 
     async def parallel(self, count: int) -> dict[str, float]:
+        """Seconds for each of ``count`` steps at once, start and end of the session included."""
         return {"iteration": await self._completed(parallel("tick", count)) / count}
 
     async def _completed(self, job: Job) -> float:
@@ -80,18 +83,16 @@ class Ours:
         return time.perf_counter() - began
 
     async def cancel(self, count: int) -> dict[str, float]:
+        """Cancel ``count`` waiting steps: seconds until the last one has ended, and until the session has."""
         session = await self._waiting(count)
         began = time.monotonic_ns()
         session.cancel(immediate=True)
         return await self._ended(session, began)
 
     async def cancel_by_id(self) -> dict[str, float]:
+        """The same of one step by another process, from when its request is durable."""
         session = await self._waiting(1)
-        await self.requester.say(session.id)
-        answer = await self.requester.line()
-        if not answer.isdigit():
-            raise CannotMeasureError(f"the other process: {answer}")
-        return await self._ended(session, int(answer))
+        return await self._ended(session, await request(self.requester, session.id))
 
     async def _waiting(self, count: int) -> Session:
         session = await parallel("wait", count).start(self.runtime)
@@ -104,10 +105,15 @@ class Ours:
         return {"ended": (self.waiting.ended_at - began) / 1e9, "returned": (returned - began) / 1e9}
 
     async def cancel_tree(self, file: Path) -> dict[str, float]:
+        """Cancel a shell command: seconds until every process of it is dead.
+
+        Args:
+            file: where the command writes them.
+        """
         forget(file)
         session = await command(TREE.format(file=file)).start(self.runtime)
         pids = await started(file)
-        await trio.sleep(0.3)  # as long as the peers wait
+        await trio.sleep(MOMENT)
         async with Eyes.on(pids) as eyes:
             began = time.perf_counter()
             session.cancel(immediate=True)
@@ -115,6 +121,7 @@ class Ours:
             return {"dead": await eyes.closed() - began}
 
     async def resume(self, count: int) -> dict[str, float]:
+        """Resume a session with ``count`` finished steps: seconds until its first new one begins."""
         if count not in self._long:
             steps = loop("tick", count, "false") + "  - {id: t, type: function, function: last}\n"
             session = await looping(steps, count).start(self.runtime)
@@ -131,6 +138,7 @@ class Ours:
         return session.id
 
     async def smallest(self) -> dict[str, float]:
+        """Seconds of a whole process that runs one step that does nothing."""
         file, store = self.bench.folder / "ours.yaml", self.bench.folder / "ours-smallest"
         file.write_text(  # noqa: ASYNC240  one file
             f"{head('smallest')}steps:\n  - {{id: s, type: function, function: 'os:getpid'}}\n", encoding="utf-8"

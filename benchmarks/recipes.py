@@ -17,6 +17,7 @@ _HEAD = "name: {name}\ndescription: measured by benchmarks\nversion: 1.0.0\n"
 
 
 def head(name: str) -> str:
+    """What every recipe begins with, in YAML."""
     return _HEAD.format(name=name)
 
 
@@ -36,6 +37,7 @@ class Job:
     context: Mapping[str, Any] = Factory(dict)
 
     async def start(self, runtime: Runtime) -> Session:
+        """Start a session of it."""
         return await runtime.start(self.recipe, self.context)
 
 
@@ -61,6 +63,7 @@ def flat(function: str, count: int) -> Job:
 
 
 def single(function: str) -> Job:
+    """One step."""
     return flat(function, 1)
 
 

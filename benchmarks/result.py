@@ -35,11 +35,13 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
+        """Whether the row's targets are met."""
         if self.ours is None or self.problem:
             return Verdict.CANNOT
         return judge(self.row.targets, self.ours.median, self.baseline.median if self.baseline else None)
 
     def as_json(self) -> dict[str, object]:
+        """As plain data, for ``--json``."""
         row = self.row
         return {
             "what": row.what,
@@ -68,6 +70,7 @@ class GroupResult:
     figures: tuple[Figure, ...] = ()
 
     def as_json(self) -> dict[str, object]:
+        """As plain data, for ``--json``."""
         return {
             "name": self.name,
             "title": self.title,

@@ -29,7 +29,14 @@ _DIRECT = "`session.cancel(immediate=True)` of the same step"
 
 @define(eq=False)
 class Doors:
-    """A runtime with a step to cancel in it."""
+    """A runtime with a step to cancel in it.
+
+    Args:
+        bench: where all of it lies.
+        runtime: with the step's functions.
+        clocked: the function that waits.
+        mcp: a client of a server with a recipe of its own, if the SDK is installed.
+    """
 
     bench: Bench
     runtime: Runtime
@@ -37,9 +44,11 @@ class Doors:
     mcp: McpClient | None
 
     async def direct(self) -> dict[str, float]:
+        """By the session's own handle."""
         return _named("own", await self._cancelled(_directly))
 
     async def by_tool(self) -> dict[str, float]:
+        """By a call of the tool that agents have."""
         from trio_recipes.frontends.tool.tool import RecipesTool  # noqa: PLC0415  for this row only
 
         tool = RecipesTool(self.runtime)
@@ -50,6 +59,11 @@ class Doors:
         return _named("", await self._cancelled(cancel))
 
     async def by_mcp(self) -> dict[str, float]:
+        """By a call of an MCP client.
+
+        Raises:
+            CannotMeasureError: if there is no SDK.
+        """
         if self.mcp is None:
             raise CannotMeasureError("mcp is not installed")
         return await self.mcp.cancel()
@@ -66,6 +80,7 @@ class Doors:
         return {"durable": time.perf_counter() - began}
 
     async def in_asyncio(self) -> dict[str, float]:
+        """By the session's handle in a loop of asyncio, in a thread of its own."""
         return await trio.to_thread.run_sync(asyncio.run, _in_asyncio(self.bench))
 
     async def _cancelled(self, cancel: Cancel) -> tuple[float, float]:

@@ -51,6 +51,19 @@ def requester_command(store: Path, project: Path) -> list[str]:
     return [sys.executable, "-m", "benchmarks.requester", str(store), str(project)]
 
 
+async def request(requester: HelperProcess, session_id: str) -> int:
+    """Have that process cancel a session; when its request was durable, by CLOCK_MONOTONIC in nanoseconds.
+
+    Raises:
+        CannotMeasureError: if it was refused.
+    """
+    await requester.say(session_id)
+    answer = await requester.line()
+    if not answer.isdigit():
+        raise CannotMeasureError(f"the other process: {answer}")
+    return int(answer)
+
+
 @asynccontextmanager
 async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
     clocked, store = Clocked(), bench.folder / "other"
@@ -68,11 +81,7 @@ async def _from_outside(runtime: Runtime, clocked: Clocked, requester: HelperPro
     box: list[int] = []
 
     async def ask() -> None:
-        await requester.say(session.id)
-        answer = await requester.line()
-        if not answer.isdigit():
-            raise CannotMeasureError(f"the other process: {answer}")
-        box.append(int(answer))
+        box.append(await request(requester, session.id))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)

@@ -104,6 +104,7 @@ async def started(*files: Path) -> list[int]:
 
 
 def forget(*files: Path) -> None:
+    """Remove what the last trees have written."""
     for file in files:
         file.unlink(missing_ok=True)
 

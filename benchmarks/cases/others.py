@@ -16,12 +16,13 @@ from pathlib import Path
 import trio
 from attrs import define, field
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Probe, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
 from benchmarks.cases.cancel_tree import TREE, forget, started
 from benchmarks.eyes import Eyes
 from benchmarks.ours import Ours
 from benchmarks.peer import KINDS, LANGGRAPH_ASYNC, RESTLESS, Peer
 from benchmarks.peer_round import Round
+from benchmarks.peers.conversation import MOMENT
 from benchmarks.target import Times
 from benchmarks.unit import SECONDS
 
@@ -59,22 +60,30 @@ class Peers:
                 await peer.ready()
 
     async def stop(self) -> None:
+        """End all of them."""
         for peer in self.all:
             await peer.stop()
 
     async def cancel(self, count: int, peer: Peer) -> Mapping[str, float]:
+        """Cancel ``count`` waiting steps of one."""
         await peer.ask("wait", count=count)
         return await peer.ask("cancel")
 
     async def cancel_by_id(self, peer: Peer) -> Mapping[str, float]:
+        """Cancel a waiting step of one by another process."""
         run = (await peer.ask("wait", count=1))["run"]
         return await peer.ask("ended", began=await peer.request(run))
 
     async def cancel_tree(self, peer: Peer) -> Mapping[str, float]:
+        """Cancel a shell command of one.
+
+        Raises:
+            CannotMeasureError: if processes of it are left behind; they are killed then.
+        """
         forget(self.file)
         await peer.ask("shell", command=TREE.format(file=self.file))
         pids = await started(self.file)
-        await trio.sleep(0.3)
+        await trio.sleep(MOMENT)
         async with Eyes.on(pids) as eyes:
             try:
                 answer = await peer.ask("cancel")
@@ -89,6 +98,7 @@ class Peers:
         )
 
     async def resume(self, count: int, peer: Peer) -> Mapping[str, float]:
+        """Resume a run of one with ``count`` finished steps, which is made when it is first asked for."""
         if peer.kind.name not in self._prepared:
             self._prepared[peer.kind.name] = (await peer.ask("prepare", count=count))["run"]
         return await peer.ask("resume", run=self._prepared[peer.kind.name])
@@ -149,35 +159,35 @@ def _steps(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     if any(peer.kind.durable for peer in peers.all):
         rows.insert(0, Row(what, "step", "the best durable peer, in each round", "best", (Times(0.5),)))
     measure = partial(_ask, "steps", count)
-    return _case(rows, partial(ours.steps, count), peers.round(measure, "step", best="step"), repetitions)
+    return Case(tuple(rows), partial(ours.steps, count), peers.round(measure, "step", best="step"), repetitions)
 
 
 def _parallel(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     what = f"one of {count} parallel durable steps, start and end of the run included"
     rows = [_row(what, "iteration", peer, f"{peer.title}: {peer.durability}") for peer in peers.all]
     measure = partial(_ask, "parallel", count)
-    return _case(rows, partial(ours.parallel, count), peers.round(measure, "iteration"), repetitions)
+    return Case(tuple(rows), partial(ours.parallel, count), peers.round(measure, "iteration"), repetitions)
 
 
 def _resume(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     what = f"resume of {count} finished steps → the first new step begins"
     rows = [_row(what, "first", peer, f"{peer.title}: {peer.resuming}") for peer in _main(peers)]
     asked = peers.round(partial(peers.resume, count), "first")
-    return _case(rows, partial(ours.resume, count), asked, repetitions)
+    return Case(tuple(rows), partial(ours.resume, count), asked, repetitions)
 
 
 def _cancel(ours: Ours, peers: Peers, count: int, repetitions: int) -> Case:
     what = f"cancel of {count:,} waiting step{'s' if count > 1 else ''}"
     rows = _rows_of_cancel(what, {peer: peer.cancelling for peer in _main(peers)})
     asked = peers.round(partial(peers.cancel, count), "ended", "returned")
-    return _case(rows, partial(ours.cancel, count), asked, repetitions)
+    return Case(tuple(rows), partial(ours.cancel, count), asked, repetitions)
 
 
 def _by_id(ours: Ours, peers: Peers, repetitions: int) -> Case:
     what = "cancel by id from another process, from when it is durable"
     rows = _rows_of_cancel(what, {peer: peer.requesting for peer in _main(peers)})
     asked = peers.round(peers.cancel_by_id, "ended", "returned")
-    return _case(rows, ours.cancel_by_id, asked, repetitions)
+    return Case(tuple(rows), ours.cancel_by_id, asked, repetitions)
 
 
 def _rows_of_cancel(what: str, means: Mapping[Peer, str]) -> list[Row]:
@@ -192,13 +202,13 @@ def _rows_of_cancel(what: str, means: Mapping[Peer, str]) -> list[Row]:
 def _tree(ours: Ours, peers: Peers, repetitions: int) -> Case:
     what = "cancel of a step that runs bash and three children → all four processes are dead"
     rows = [_row(what, "dead", peer, peer.title) for peer in _main(peers)]
-    return _case(rows, partial(ours.cancel_tree, peers.file), peers.round(peers.cancel_tree, "dead"), repetitions)
+    return Case(tuple(rows), partial(ours.cancel_tree, peers.file), peers.round(peers.cancel_tree, "dead"), repetitions)
 
 
 def _smallest(ours: Ours, peers: Peers, repetitions: int) -> Case:
     what = "one step that does nothing, whole process"
     rows = [_row(what, "process", peer, peer.title) for peer in _main(peers)]
-    return _case(rows, ours.smallest, peers.round(_smallest_of, "process"), repetitions)
+    return Case(tuple(rows), ours.smallest, peers.round(_smallest_of, "process"), repetitions)
 
 
 def _main(peers: Peers) -> list[Peer]:
@@ -216,10 +226,6 @@ async def _smallest_of(peer: Peer) -> Mapping[str, float]:
 
 def _row(what: str, ours: str, peer: Peer, against: str) -> Row:
     return Row(what, ours, against, f"{peer.kind.name} {ours}")
-
-
-def _case(rows: Sequence[Row], ours: Probe, asked: Round, repetitions: int) -> Case:
-    return Case(tuple(rows), ours, asked, repetitions)
 
 
 GROUP = Group("others", "The same work in other projects", _open, peers=True)

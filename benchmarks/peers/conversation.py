@@ -43,12 +43,14 @@ class Conversation:
             return {"cannot": str(error)}
 
     async def ask_steps(self, count: int) -> Answer:
+        """Seconds of one of ``count`` steps, one after the other."""
         self.engine.ticks.at.clear()
         await self.engine.run_steps(_new_id(), count)
         self._check_ticks(count)
         return {"step": self.engine.ticks.median_span()}
 
     async def ask_parallel(self, count: int) -> Answer:
+        """Seconds for each of ``count`` steps at once, start and end of the run included."""
         self.engine.ticks.at.clear()
         began = time.perf_counter()
         await self.engine.run_parallel(_new_id(), count)
