@@ -139,8 +139,6 @@ class Peer:
             raise CannotMeasureError(f"no answer after {ASK_SECONDS:g} s")
 
     async def _start(self) -> HelperProcess:
-        if not self.kind.python(self.environments).exists():  # noqa: ASYNC240  one file
-            raise CannotMeasureError(f"there is no {self.kind.python(self.environments)}: run `nox -s peers`")
         self._starts += 1
         home = self.folder / f"{self.kind.name}-{self._starts}"
         self._process = await self._started(home, "worker")
@@ -148,7 +146,11 @@ class Peer:
         return self._process
 
     async def request(self, run: str) -> float:
-        """Have a second process cancel a run of the first; when that was durable."""
+        """Have a second process cancel a run of the first; when that was durable.
+
+        Raises:
+            CannotMeasureError: as :meth:`ask`.
+        """
         requester = await self._started(self.folder / f"{self.kind.name}-{self._starts}", "requester")
         try:
             async with self._answering():
@@ -160,7 +162,11 @@ class Peer:
                 await requester.stop()
 
     async def smallest(self) -> float:
-        """Seconds of a whole process that runs the smallest run, over a database that is there already."""
+        """Seconds of a whole process that runs the smallest run, over a database that is there already.
+
+        Raises:
+            CannotMeasureError: if it does not start, fails, or takes too long.
+        """
         home = self.folder / f"{self.kind.name}-smallest"
         began = time.perf_counter()
         helper = await self._started(home, "smallest")
@@ -180,6 +186,9 @@ class Peer:
             await process.stop()
 
     async def _started(self, home: Path, role: str) -> HelperProcess:
+        python = self.kind.python(self.environments)
+        if not python.exists():  # noqa: ASYNC240  one file
+            raise CannotMeasureError(f"there is no {python}: run `nox -s peers`")
         home.mkdir(exist_ok=True)  # noqa: ASYNC240  one folder
         with (home / "log").open("ab") as log:  # noqa: ASYNC230  one file
             return await HelperProcess.start(self._command(home, role), self.root, self._environment(home), log)

@@ -118,8 +118,11 @@ async def test_the_best_durable_peer_is_that_of_the_round(tmp_path: Path) -> Non
 
 
 async def test_a_peer_that_is_not_installed_says_how_to_get_it(tmp_path: Path) -> None:
+    absent = Peer(PeerKind("dbos", "dbos", ""), tmp_path, tmp_path, ROOT)
     with pytest.raises(CannotMeasureError, match="nox -s peers"):
-        await Peer(PeerKind("dbos", "dbos", ""), tmp_path, tmp_path, ROOT).ask("steps", count=1)
+        await absent.ask("steps", count=1)
+    with pytest.raises(CannotMeasureError, match="nox -s peers"):
+        await absent.smallest()
 
 
 async def test_who_takes_too_long_is_measured_once(
