@@ -138,5 +138,5 @@ def test_the_program_of_the_guide_to_resuming_runs(checkout: Path) -> None:
     """It resumes by a plan, with a deadline, and once more from a path; what it takes for given stands around it."""
     (checkout / "review.yaml").write_text(RESUMED)
     ((_, block),) = python_blocks(ROOT / "docs" / "how-to" / "resume.md")
-    program = f"{AROUND_RESUMING.format(block=textwrap.indent(block, ' ' * 8))}"
+    program = AROUND_RESUMING.format(block=textwrap.indent(block, " " * 8))
     assert run([sys.executable, "-W", "error", "-c", program], checkout) == "large large again\n"

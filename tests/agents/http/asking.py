@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import trio
@@ -16,9 +16,11 @@ from trio_recipes.agents.http.connections import Connections
 from trio_recipes.agents.http.endpoint import Endpoint
 from trio_recipes.agents.http.settings import ModelSettings
 from trio_recipes.errors import BackendError
+from trio_recipes.events import Output
 from trio_recipes.language.model import AgentStep
 from trio_recipes.language.template import Template
 from trio_recipes.runtime.ports import AgentReply, AgentRequest
+from trio_recipes.sessions.session import Session
 from trio_recipes.steps.agent import Conversation
 from trio_recipes.testing.model_server import ModelServer, Script, serving
 
@@ -75,3 +77,11 @@ async def client(
     async with serving(script, key=server_key) as server, Connections() as connections:
         backend = BACKENDS[dialect](Endpoint(base_url=server.url, **endpoint), ModelSettings(model="m"))
         yield Client(backend.connected(connections), server, Told())
+
+
+async def until_it_says(session: Session) -> None:
+    """Return once the first piece of an answer has come."""
+    async with aclosing(session.events()) as events:
+        async for stamped in events:
+            if isinstance(stamped.event, Output):
+                break

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from tests.agents.http.asking import BACKENDS, Client, client
+from tests.agents.http.asking import BACKENDS, Client, client, until_it_says
 from tests.agents.http.test_stopping import ONE, lab
 from tests.frontends.running import invoke, running, write_recipe
 from trio_recipes import Limits, Source
 from trio_recipes.agents.tokens import Uncounted, tokens_in
-from trio_recipes.events import AgentAccount, AgentAnswered, AgentAnswering, AgentBrokeOff, Output, SessionStatus
+from trio_recipes.events import AgentAccount, AgentAnswered, AgentAnswering, AgentBrokeOff, SessionStatus
 from trio_recipes.progress.spending import Spending
 from trio_recipes.testing.model_server import Complain, Send, hangs_up, in_turn, says, serving, stalls
 
@@ -116,10 +115,7 @@ async def test_a_stopped_answer_counts_against_the_limits(dialect: str, tmp_path
     async with lab(tmp_path, in_turn(stalls(*["word "] * 50), says("whole")), dialect) as it:
         session = await it.start()
         await it.server.until_saying()
-        async with aclosing(session.events()) as events:
-            async for stamped in events:
-                if isinstance(stamped.event, Output):
-                    break
+        await until_it_says(session)
         session.cancel(immediate=True)
         await session.wait()
         assert [type(e.event) for e in it.events if isinstance(e.event, AgentAccount)][-1] is AgentBrokeOff

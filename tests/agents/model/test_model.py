@@ -6,12 +6,13 @@ The server has one slot: whether it stops generating when nobody listens shows i
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 
+from tests.agents.http.asking import until_it_says
 from tests.frontends.running import write_recipe
 from trio_recipes import Runtime, open_runtime
 from trio_recipes.agents.backends.openai import OpenAIBackend
@@ -57,10 +58,7 @@ async def test_an_answer(address: str, tmp_path: Path) -> None:
 async def test_immediate_stops_the_server_and_the_next_question_is_answered(address: str, tmp_path: Path) -> None:
     async with runtime(address, tmp_path, max_tokens=1500) as (made, events):
         session = await made.start(recipe(tmp_path, LONG))
-        async with aclosing(session.events()) as stream:
-            async for stamped in stream:
-                if isinstance(stamped.event, Output):
-                    break
+        await until_it_says(session)
         asked = trio.current_time()
         session.cancel(immediate=True)
         assert (await session.wait()).status == "cancelled"
@@ -75,10 +73,7 @@ async def test_immediate_stops_the_server_and_the_next_question_is_answered(addr
 async def test_graceful_lets_it_say_all(address: str, tmp_path: Path) -> None:
     async with runtime(address, tmp_path, max_tokens=60) as (made, events):
         session = await made.start(recipe(tmp_path, LONG))
-        async with aclosing(session.events()) as stream:
-            async for stamped in stream:
-                if isinstance(stamped.event, Output):
-                    break
+        await until_it_says(session)
         session.cancel()
         result = await session.wait()
     (answered,) = [event for event in events if isinstance(event, AgentAnswered)]

@@ -76,6 +76,15 @@ class Whole:
         await self.until(lambda: (project / "begun").exists() and self.data("recipe:start"))
         return str(self.data("recipe:start")[-1]["recipe_session_id"])
 
+    async def cancelled_at_slow(self, project: Path) -> str:
+        """Run the script, and cancel the task that awaits it while the slow step runs; the recipe session's id."""
+        turn = asyncio.ensure_future(self.session.execute("run it"))
+        recipe_session = await self.at_slow(project)
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        return recipe_session
+
 
 @asynccontextmanager
 async def whole(kind: Callable[..., Any], project: Path, script: Script, **agents: Any) -> AsyncGenerator[Whole]:
@@ -144,11 +153,7 @@ def test_cancelling_the_turn_stops_the_recipe_first(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with whole(PythonSession, tmp_path, [EXECUTE]) as it:
-            turn = asyncio.ensure_future(it.session.execute("run it"))
-            recipe_session = await it.at_slow(tmp_path)
-            turn.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await turn
+            recipe_session = await it.cancelled_at_slow(tmp_path)
             assert_no_survivors(recipe_session)
             assert [data["level"] for data in it.data("recipe:cancelled")] == ["immediate"]
 
@@ -162,11 +167,7 @@ def test_a_turn_that_is_cancelled_leaves_nothing_when_the_session_ends(
 
     async def main() -> str:
         async with whole(kind, tmp_path, [EXECUTE]) as it:
-            turn = asyncio.ensure_future(it.session.execute("run it"))
-            recipe_session = await it.at_slow(tmp_path)
-            turn.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await turn
+            recipe_session = await it.cancelled_at_slow(tmp_path)
         assert_no_survivors(recipe_session)
         return recipe_session
 
