@@ -1,21 +1,16 @@
-"""Sessions in an asyncio application: run, stopped from both sides, resumed; steps written for asyncio."""
+"""Sessions in an asyncio application: run, stopped from both sides, resumed."""
 
 import asyncio
-import contextvars
-import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 import trio_recipes
 from tests.campaign.lab import Lab
 from tests.integrations.asyncio.loops import Host, until
 from trio_recipes import (
-    AgentReply,
-    AgentRequest,
     ApprovalGatePausedError,
     CancellationRequestedError,
     InvalidRecipeError,
@@ -26,9 +21,8 @@ from trio_recipes import (
     StepFailedError,
 )
 from trio_recipes.errors import ConfigurationError, StoreUnusableError
-from trio_recipes.integrations.asyncio import ForTrio, Runtime, Session, open_runtime, run_recipe
-from trio_recipes.runtime.ports import AgentCall
-from trio_recipes.testing import ScriptedAgent, assert_no_survivors
+from trio_recipes.integrations.asyncio import Runtime, Session, open_runtime, run_recipe
+from trio_recipes.testing import assert_no_survivors
 
 
 def opened(lab: Lab, **options: Any) -> Any:
@@ -253,97 +247,6 @@ def test_a_gracefully_cancelled_session_finishes_the_step_in_hand(lab: Lab) -> N
     Host()(main)
 
 
-# --- leaving -----------------------------------------------------------------------------------------------------
-
-
-def test_leaving_waits_for_sessions(lab: Lab) -> None:
-    recipe = two_steps(lab)
-
-    async def main() -> Session:
-        async with opened(lab) as runtime:
-            session: Session = await runtime.start(recipe)
-            await until(lambda: lab.begun("second"))
-            asyncio.get_running_loop().call_later(0.05, lab.release)
-        return session
-
-    assert Host()(main).status is SessionStatus.COMPLETED
-
-
-def test_leaving_by_an_exception_cancels_them(host: Host, lab: Lab) -> None:
-    recipe = two_steps(lab)
-
-    sessions: list[Session] = []
-
-    async def main() -> None:
-        async with opened(lab) as runtime:
-            sessions.append(await runtime.start(recipe))
-            await until(lambda: lab.begun("second"))
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        host(main)
-    result = sessions[0].result
-    assert result
-    assert result.cancellation
-    assert (result.cancellation.source, result.cancellation.reason) == (Source.HOST, "the host's code raised KeyError")
-
-
-@pytest.mark.parametrize("while_leaving", [False, True])
-def test_leaving_cancelled_cancels_them(host: Host, lab: Lab, while_leaving: bool) -> None:
-    recipe = two_steps(lab)
-    sessions: list[Session] = []
-
-    async def hold() -> None:
-        async with opened(lab) as runtime:
-            sessions.append(await runtime.start(recipe))
-            if not while_leaving:
-                await asyncio.sleep(3600)
-
-    async def main() -> None:
-        await by_cancel(hold(), lambda: lab.begun("second"))
-
-    host(main)
-    [session] = sessions
-    assert session.result
-    assert session.result.cancellation
-    assert session.result.cancellation.source is Source.HOST
-    assert lab.status(session.id) == "cancelled"
-
-
-def test_cancelled_while_it_opens_it_leaves_nothing(lab: Lab) -> None:
-    async def main() -> None:
-        for turns in range(15):
-            opening = opened(lab)
-            entering = asyncio.create_task(opening.__aenter__())
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            entering.cancel()
-            await asyncio.wait([entering])
-            if not entering.cancelled():  # it was quicker
-                await opening.__aexit__(None, None, None)
-            assert not trio.lowlevel.in_trio_run()
-
-    Host()(main)
-
-
-def test_drain_lets_steps_finish_within_the_grace_period(host: Host, lab: Lab) -> None:
-    lab.hold("slow", "quick")
-    slow, quick = (lab.write(name, steps=[lab.step(name), lab.step("after")]) for name in ("slow", "quick"))
-
-    async def main() -> None:
-        async with opened(lab) as runtime:
-            await runtime.start(slow)
-            await runtime.start(quick)
-            await until(lambda: lab.begun("slow", "quick"))
-            draining = asyncio.create_task(runtime.drain(0.5))
-            lab.release("quick")
-            ended = await draining
-            levels = [result.cancellation.level for result in ended if result.cancellation]
-            assert levels == [Level.IMMEDIATE, Level.GRACEFUL]
-
-    host(main)
-
-
 # --- events ------------------------------------------------------------------------------------------------------
 
 
@@ -364,148 +267,6 @@ def test_events_are_replayed_and_followed(host: Host, lab: Lab) -> None:
             async for _ in session.events():
                 break  # what is left of it must not trouble anybody
         assert seen[-1] == (session.id, "run_ended")
-
-    host(main)
-
-
-# --- steps written for asyncio -----------------------------------------------------------------------------------
-
-VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
-
-
-def functions(**by_name: Any) -> dict[str, Any]:
-    return {"steps": [{"id": name, "type": "function", "function": name, "output": name} for name in by_name]}
-
-
-def test_functions_of_every_kind_are_called_where_they_belong(host: Host, lab: Lab) -> None:
-    async def for_asyncio() -> str:
-        await asyncio.sleep(0)
-        return VARIABLE.get()
-
-    class Called:
-        async def __call__(self) -> str:
-            return await for_asyncio()
-
-    async def for_trio() -> str:
-        await trio.lowlevel.checkpoint()
-        return VARIABLE.get()
-
-    given: dict[str, Any] = {
-        "plain": lambda: "plain",
-        "returns_awaitable": lambda **_: for_asyncio(),
-        "coroutine": for_asyncio,
-        "callable": Called(),
-        "for_trio": ForTrio(for_trio),
-    }
-
-    async def main() -> Mapping[str, Any]:
-        VARIABLE.set("seen")
-        async with opened(lab, functions=given) as runtime:
-            context: Mapping[str, Any] = await runtime.run(lab.write("calls", **functions(**given)))
-            return context
-
-    context = host(main)
-    assert {name: context[name] for name in given} == {**dict.fromkeys(given, "seen"), "plain": "plain"}
-
-
-def test_a_function_of_asyncio_is_really_cancelled_with_its_step(any_host: Host, lab: Lab) -> None:
-    log: list[str] = []
-
-    async def rest() -> None:
-        log.append("begun")
-        try:
-            await asyncio.sleep(3600)
-        except Exception:  # no cancellation passes here
-            log.append("swallowed")
-        finally:
-            await asyncio.sleep(0.01)  # noqa: ASYNC102  asyncio: cancelled once, it may go on waiting
-            log.append("ended")
-
-    async def fail() -> None:  # noqa: ASYNC124
-        raise LookupError("nothing there")
-
-    async def main() -> None:
-        async with opened(lab, functions={"rest": rest, "fail": fail}) as runtime:
-            session = await runtime.start(lab.write("rest", **functions(rest=rest)))
-            await until(lambda: log)
-            session.cancel(immediate=True)
-            assert (await session.wait()).status is SessionStatus.CANCELLED
-            assert log == ["begun", "ended"]
-
-            step = {"id": "rest", "type": "function", "function": "rest", "timeout": 0.05, "on_error": "continue"}
-            await runtime.run(lab.write("timed", steps=[step]))
-            assert log == ["begun", "ended"] * 2
-
-            session = await runtime.start(lab.write("part", steps=[{**step, "timeout": 60}]))
-            await until(lambda: len(log) == 5)
-            session.cancel(at="rest", immediate=True)
-            assert (await session.wait()).status is SessionStatus.COMPLETED
-
-            with pytest.raises(StepFailedError, match="LookupError: nothing there"):
-                await runtime.run(lab.write("fail", **functions(fail=fail)))
-        assert log == ["begun", "ended"] * 3
-
-    any_host(main)
-
-
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
-def test_an_eager_function_that_stops_its_own_session_at_once_is_cancelled(lab: Lab) -> None:
-    log: list[str] = []
-
-    async def main() -> None:
-        factory = getattr(asyncio, "eager_task_factory")  # noqa: B009  type checkers know Python 3.11
-        asyncio.get_running_loop().set_task_factory(factory)
-
-        async def stop() -> None:
-            log.append("begun")
-            (session,) = runtime.sessions.values()
-            session.cancel("by its own step", immediate=True)
-            try:
-                await asyncio.sleep(3600)
-            finally:
-                log.append("ended")
-
-        async with opened(lab, functions={"stop": stop}) as runtime:
-            with pytest.raises(CancellationRequestedError):
-                await runtime.run(lab.write("stops", **functions(stop=stop)))
-            assert log == ["begun", "ended"]
-
-    Host()(main)
-
-
-class Assistant:
-    """An agent written for asyncio."""
-
-    async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
-        await asyncio.sleep(0)
-        call.stream(f"{request.prompt}")
-        if request.agent == "slow":
-            await asyncio.sleep(3600)
-        return AgentReply(text=request.prompt)
-
-
-def test_agents_written_for_asyncio_answer(host: Host, lab: Lab) -> None:
-    ask = {"id": "ask", "agent": "{{who}}", "prompt": "a question", "output": "answer"}
-    recipe = {who: lab.write(who, steps=[{**ask, "agent": who}]) for who in ("quick", "slow", "ours", "marked")}
-
-    class ForTrioBackend:
-        async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
-            await trio.lowlevel.checkpoint()
-            return AgentReply(text="from trio")
-
-    agents = {"marked": ForTrio(ForTrioBackend()), "ours": ScriptedAgent(default="scripted"), "*": Assistant()}
-
-    async def main() -> None:
-        async with opened(lab, agents=agents) as runtime:
-            assert (await runtime.run(recipe["quick"]))["answer"] == "a question"
-            assert (await runtime.run(recipe["ours"]))["answer"] == "scripted"
-            assert (await runtime.run(recipe["marked"]))["answer"] == "from trio"
-        async with opened(lab, agents=Assistant()) as runtime:
-            session = await runtime.start(recipe["slow"])
-            async for stamped in session.events():
-                if stamped.event.name == "output":
-                    session.cancel(immediate=True)
-            assert (await session.wait()).status is SessionStatus.CANCELLED
 
     host(main)
 
