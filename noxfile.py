@@ -3,7 +3,8 @@
 The sessions run in the environment that nox itself was installed into, not in a virtual environment each:
 they need the same packages, installing those five times takes longer than most sessions do, and on a machine
 that offers nothing but Python the README's one command makes the one environment there is. Some make their own, and run
-only when they are named: `tests_on`, for other versions of Python; `notebook`, for Jupyter; `model`, for a real model.
+only when they are named: `tests_on`, for other versions of Python; `notebook`, for Jupyter; `manifest`, for the schemas
+of Kubernetes; `model`, for a real model.
 """
 
 import os
@@ -112,6 +113,13 @@ def notebook(session: nox.Session) -> None:
     """The tests in a real Jupyter kernel, which is too large for the development environment."""
     session.install("-q", "-e", ".[dev]", "nbclient>=0.11", "ipykernel>=7.4")
     session.run("python", "-m", "pytest", "-n", "0", "tests/integrations/asyncio/test_notebook.py", *session.posargs)
+
+
+@nox.session(venv_backend="virtualenv", reuse_venv=True)
+def manifest(session: nox.Session) -> None:
+    """The manifest of docs/how-to by the schemas of Kubernetes, which are too large for the development environment."""
+    session.install("-q", "-e", ".[dev]", "kubernetes-validate>=1.37")
+    session.run("python", "-m", "pytest", "-n", "0", "tests/docs/test_services.py", *session.posargs)
 
 
 @nox.session

@@ -27,10 +27,14 @@ def unit() -> ConfigParser:
     return parser
 
 
-def job() -> dict[str, Any]:
+def manifest() -> list[dict[str, Any]]:
     found = list(yaml.safe_load_all(MANIFEST.read_text()))
     assert [each["kind"] for each in found] == ["Job", "PersistentVolumeClaim"]
-    spec: dict[str, Any] = found[0]["spec"]
+    return found
+
+
+def job() -> dict[str, Any]:
+    spec: dict[str, Any] = manifest()[0]["spec"]
     return spec
 
 
@@ -80,6 +84,19 @@ def test_the_manifest() -> None:
     assert ended["onExitCodes"]["containerName"] == container["name"]
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_the_schemas_of_kubernetes_accept_the_manifest() -> None:
+    """All of 1.29 and later, unknown fields refused. They take 100 MB, so `nox -s manifest` is what brings them."""
+    schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed: nox -s manifest")
+    versions = {version for version in schemas.utils.all_versions() if tuple(map(int, version.split("."))) >= (1, 29)}
+    assert versions
+    for version in versions:
+        for document in manifest():
+            schemas.validate(document, version, strict=True)
+        misspelt = manifest()[0] | {"specs": {}}
+        with pytest.raises(schemas.ValidationError):
+            schemas.validate(misspelt, version, strict=True)
 
 
 @pytest.mark.parametrize("script", ["unit", "manifest"])
