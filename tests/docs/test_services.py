@@ -59,6 +59,9 @@ def test_the_unit_file() -> None:
     assert service["ExecStart"].count("exec trio-recipes") == 2, "the shell is in nobody's way"
     longest = grace_in(service["ExecStart"]) + DEFAULT_GRACE + STOP_TIMEOUT
     assert float(service["TimeoutStopSec"]) > longest
+    limits = unit()["Unit"]
+    starts_take = float(service["RestartSec"]) * int(limits["StartLimitBurst"])
+    assert starts_take < float(limits["StartLimitIntervalSec"]), "a limit that restarts never reach is none"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
