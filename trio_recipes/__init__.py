@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from trio_recipes.progress.plan import Plan as Plan
     from trio_recipes.progress.plan import Planned as Planned
     from trio_recipes.runtime.ports import AgentBackend as AgentBackend
+    from trio_recipes.runtime.ports import AgentCall as AgentCall
     from trio_recipes.runtime.ports import AgentReply as AgentReply
     from trio_recipes.runtime.ports import AgentRequest as AgentRequest
     from trio_recipes.runtime.ports import Choice as Choice
@@ -79,7 +80,7 @@ _HOME = {
     "language.load": "load_recipe",
     "language.model": "AgentStep BashStep BlockStep FunctionStep Limits Recipe RecipeStep Stage Step",
     "progress.plan": "Plan Planned",
-    "runtime.ports": "AgentBackend AgentReply AgentRequest Choice",
+    "runtime.ports": "AgentBackend AgentCall AgentReply AgentRequest Choice",
     "sessions.manager": "SessionManager",
     "sessions.policy": "Policy",
     "sessions.recipes": "validate_recipe",

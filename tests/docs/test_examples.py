@@ -35,6 +35,24 @@ async def drive():
 asyncio.run(drive())
 """
 
+RUN_BACKEND = """
+
+from pathlib import Path
+from trio_recipes import open_runtime
+
+ASKS = "{name: a, description: d, version: 1.0.0, steps: [{id: s, agent: speller, prompt: hello, output: said}]}"
+
+
+async def drive():
+    Path("asks.yaml").write_text(ASKS)
+    async with open_runtime(agents=Speller()) as runtime:
+        session = await runtime.start("asks.yaml")
+        print((await session.wait()).unwrap()["said"])
+
+
+trio.run(drive)
+"""
+
 RESUMED = """\
 name: review
 description: d
@@ -111,15 +129,16 @@ def test_the_program_of_the_readme_runs(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "block", "more", "said"),
     [
+        ("agents.md", 0, RUN_BACKEND, "hello"),
         ("embedding.md", 0, "", "completed"),
         ("asyncio.md", 0, "", "read src/auth.py"),
         ("asyncio.md", 1, RUN_FASTAPI, "read a.py"),
     ],
 )
 def test_a_program_of_the_guides_runs(checkout: Path, page: str, block: int, more: str, said: str) -> None:
-    if more:
-        pytest.importorskip("fastapi")
     _, program = python_blocks(ROOT / "docs" / "how-to" / page)[block]
+    if "fastapi" in program:
+        pytest.importorskip("fastapi")
     assert said in run([sys.executable, "-W", "error", "-c", program + more], checkout)
 
 
