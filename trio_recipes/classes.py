@@ -9,6 +9,7 @@ From then on, and for type checkers, it is a class of attrs.
 from __future__ import annotations
 
 from functools import partial
+from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def _hash(self: Any) -> int:
     return hash((self.__class__, _values(self)))
 
 
+@recursive_repr("...")
 def _repr(self: Any) -> str:
     shown = (f"{field.name}={getattr(self, field.name)!r}" for field in _fields(self) if field.repr)
     return f"{self.__class__.__qualname__.rpartition('.')[2]}({', '.join(shown)})"

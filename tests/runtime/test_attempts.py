@@ -9,7 +9,7 @@ from trio_recipes.errors import StoreError, StoreWriteError, TemplateError
 from trio_recipes.events import AttemptFailed, AttemptStarted, Event, ScopeFinished, ScopeStatus, SessionStatus, Waiting
 from trio_recipes.failure import FailureKind
 from trio_recipes.language.model import Retry
-from trio_recipes.progress.fold import Record
+from trio_recipes.progress.record import Record
 from trio_recipes.runtime.ports import Reply
 
 HEAD = "context: {items: [x, y, z]}"

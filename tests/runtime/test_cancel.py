@@ -151,6 +151,22 @@ async def test_a_part_that_has_not_begun_is_held_and_born_cancelled(autojump_clo
     assert world.finished("c").handled
 
 
+async def test_a_part_stays_cancelled_when_a_retry_around_it_comes_to_it_again(autojump_clock: MockClock) -> None:
+    body = """
+steps:
+- id: loop
+  foreach: "{{items}}"
+  retry: {max_attempts: 2, initial_delay: 1}
+  steps:
+  - {id: a, type: bash, command: a, on_error: continue}
+  - {id: b, type: bash, command: b}
+"""
+    world = World(recipe(body, head=HEAD), {"b": fails(seconds=1)}, default=takes(1))
+    await world.run((0.5, immediate("loop[0]/a")))
+    begun = [path for _, path in world.leaves.begun]
+    assert begun == ["loop[0]/a", "loop[0]/b", "loop[0]/b"]
+
+
 async def test_a_part_that_has_ended_is_not_held_for_ever(autojump_clock: MockClock) -> None:
     world = World(recipe(THREE))
     await world.run((1.5, immediate("a")))

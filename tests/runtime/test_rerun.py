@@ -6,7 +6,7 @@ import pytest
 import trio
 import yaml
 from attrs import evolve
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
@@ -20,7 +20,7 @@ from tests.runtime.test_resume_property import (
     recipes,
     run_cancelled_at,
     run_once,
-    timed,
+    without_retries,
     world,
 )
 from trio_recipes.events import RecordsVoided, ScopeStatus, SessionStatus
@@ -34,7 +34,10 @@ from trio_recipes.runtime.ports import LeafCall, Reply
 
 @st.composite
 def recipes_that_repeat(draw: st.DrawFn) -> dict[str, Recipe]:
-    """Recipes some of whose steps, of any kind and at any depth, have ``on_resume: rerun``."""
+    """Recipes some of whose steps, of any kind and at any depth, have ``on_resume: rerun``.
+
+    Without retries, which run finished steps again for reasons of their own.
+    """
     known = draw(recipes())
     for name, found in known.items():
         document = yaml.safe_load(found.text)
@@ -42,7 +45,7 @@ def recipes_that_repeat(draw: st.DrawFn) -> dict[str, Recipe]:
             for step in block:
                 if draw(st.integers(0, 3)) == 0:
                     step["on_resume"] = "rerun"
-        known[name] = parse_recipe(yaml.safe_dump(document, sort_keys=False))
+        known[name] = without_retries(parse_recipe(yaml.safe_dump(document, sort_keys=False)))
     return known
 
 
@@ -69,7 +72,6 @@ def repeated_steps(world: World) -> set[str]:
 def test_a_stopped_and_resumed_run_repeats_these_and_ends_alike(
     known: dict[str, Recipe], failing: set[str], moments: list[tuple[float, Any]]
 ) -> None:
-    assume(not timed(known))
     whole = world(known, failing)
     expected = outcome(whole, in_virtual_time(run_once, whole))
     stopped, events, ended = world(known, failing), len(whole.log.events), None
@@ -92,7 +94,6 @@ def test_a_stopped_and_resumed_run_repeats_these_and_ends_alike(
 def test_a_crashed_and_resumed_run_repeats_these_and_ends_alike(
     known: dict[str, Recipe], failing: set[str], crashes: list[float]
 ) -> None:
-    assume(not timed(known))
     whole = world(known, failing)
     expected = outcome(whole, in_virtual_time(run_once, whole))
     crashed, begin, ended = whole, 1, None

@@ -211,7 +211,7 @@ def test_a_part_can_be_stopped_at_any_moment(
 
 @given(recipes(), st.lists(REQUEST, min_size=1, max_size=3))
 def test_no_leaf_that_completed_runs_twice(known: dict[str, Recipe], moments: list[tuple[float, Any]]) -> None:
-    stopped = world({name: _without_retries(known[name]) for name in known}, set())
+    stopped = world({name: without_retries(known[name]) for name in known}, set())
     for after, level in moments:
         in_virtual_time(run_once, stopped, (after, level()))
     in_virtual_time(run_once, stopped)
@@ -229,7 +229,7 @@ def timed(known: dict[str, Recipe]) -> bool:
     return any(step.timeout for recipe in known.values() for step in recipe.all_steps() if step.kind != "bash")
 
 
-def _without_retries(recipe: Recipe) -> Recipe:
+def without_retries(recipe: Recipe) -> Recipe:
     data = yaml.safe_load(recipe.text)
 
     def strip(body: list[dict[str, Any]]) -> None:

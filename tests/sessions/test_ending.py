@@ -13,7 +13,7 @@ from trio_recipes.events import (
     RunEnded,
     SessionStatus,
 )
-from trio_recipes.progress.fold import GateRecord
+from trio_recipes.progress.record import GateRecord
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
 from trio_recipes.sessions.ending import Conclusion
 from trio_recipes.store.session_file import RequestRow

@@ -39,72 +39,11 @@ from trio_recipes.events import (
     WorkEnded,
 )
 from trio_recipes.progress import path as paths
-from trio_recipes.progress.outcome import GOES_ON
+from trio_recipes.progress.record import GateRecord, Record
 from trio_recipes.progress.spending import Spending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from trio_recipes.events import Cancellation
-    from trio_recipes.failure import Failure
-    from trio_recipes.values import Value
-
-
-@define
-class Record:
-    """What is durably known about one scope. Times are microseconds since the epoch (UTC).
-
-    ``attempts`` counts those begun, the one in hand included; ``failed_attempts`` those that a resume does not repeat.
-    ``answered`` tells what an agent's last answer took (so far). ``reruns``: each resume runs it again, done or not.
-    """
-
-    path: str
-    kind: str = ""
-    digest: str = ""
-    status: ScopeStatus = ScopeStatus.PENDING
-    handled: bool = False
-    failure: Failure | None = None
-    cancellation: Cancellation | None = None
-    exit_code: int | None = None
-    channel: str | None = None
-    value: Value = None
-    attempts: int = 0
-    failed_attempts: int = 0
-    started_at: int | None = None
-    finished_at: int | None = None
-    waits_for: str = ""
-    reruns: bool = False
-    answered: AgentAccount | None = None
-    chunks: dict[str, list[bytes]] = field(factory=dict)
-
-    @property
-    def final(self) -> bool:
-        """Whether a resume reuses it: it completed, was skipped, or its failure was handled."""
-        return self.handled or self.status in GOES_ON
-
-    def output(self, channel: str) -> bytes:
-        """Everything the last attempt wrote to ``channel``, whole."""
-        return b"".join(self.chunks.get(channel, ()))
-
-
-@define
-class GateRecord:
-    """A gate that was reached: who is asked what, and what was decided. Times in microseconds since the epoch."""
-
-    asked: ApprovalRequested
-    seq: int
-    asked_at: int
-    decided: ApprovalDecided | None = None
-    decided_at: int | None = None
-
-    @property
-    def expires_at(self) -> int | None:
-        """When the default applies, or None if it waits for ever."""
-        return self.asked_at + int(self.asked.timeout * 1_000_000) if self.asked.timeout > 0 else None
-
-    def takes(self, request_id: str) -> bool:
-        """Whether a request decides on it: not one that answers what was asked before a retry, nor a second one."""
-        return self.decided is None and request_id == f"gate-{self.seq}"
 
 
 @define
@@ -179,6 +118,13 @@ class Progress:
         """Every scope of which a step has begun."""
         leaves = [path for path, record in self.records.items() if record.kind in LEAVES and record.attempts]
         return {scope for leaf in leaves for scope in (leaf, *paths.around(leaf))}
+
+    @property
+    def work_is_done(self) -> bool:
+        """Whether the session's own body has completed: a resume only cleans up behind it, and records the end."""
+        root = self.records.get(paths.ROOT)
+        completed = self.bodies.get(paths.cleanup(paths.ROOT)), root and root.status
+        return ScopeStatus.COMPLETED in completed
 
     def cleanup_over(self, place: str, outcome: ScopeStatus) -> Record | None:
         """The record of the ``finally`` at ``place`` if it is over, for a body that ended with ``outcome``."""
@@ -300,7 +246,10 @@ def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
     if event.kind in LEAVES:
         progress.gates.pop(event.path, None)  # whether to run it again was asked about what is over now
     record = progress.record(event.path)
-    progress.reran = progress.reran or record.final
+    if record.final:
+        progress.reran = True
+        if event.reruns:  # what stood below it is of the time before
+            progress.void_below(event.path)
     if record.status is ScopeStatus.FAILED:
         record.failed_attempts = 0  # a failed step runs again with fresh attempts (decisions.md)
     record.kind, record.digest, record.started_at, record.finished_at = event.kind, event.digest, at, None

@@ -13,7 +13,8 @@ from trio_recipes.progress.times import iso
 if TYPE_CHECKING:
     from trio_recipes.events import ApprovalRequested
     from trio_recipes.progress.asks import Gate
-    from trio_recipes.progress.fold import GateRecord, Progress
+    from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.record import GateRecord
     from trio_recipes.values import Value
 
 

@@ -18,9 +18,11 @@ def comes_again(progress: Progress) -> frozenset[str]:
     """Finished steps that a resume runs again, and the finished scopes around them.
 
     What a ``finally`` has done is not done again by itself, and a failure that was handled is final: inside of either,
-    nothing comes again.
+    nothing comes again. Nor does anything once all work is done: there is nobody left to use it.
     """
     found: set[str] = set()
+    if progress.work_is_done:
+        return frozenset()
     for record in progress.records.values():
         if record.reruns and record.final:
             found.update(_way_to(record.path, progress))

@@ -25,7 +25,8 @@ from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, settle
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Step
-    from trio_recipes.progress.fold import Progress, Record
+    from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.record import Record
     from trio_recipes.values import Value
 
 RecipeLookup: TypeAlias = "Callable[[NeedRecipe], Recipe | None]"

@@ -31,8 +31,9 @@ from trio_recipes.progress.verdicts import INSIDE, ON_RESUME, Fate, Verdict, aga
 from trio_recipes.progress.walk import walk_recipe
 
 if TYPE_CHECKING:
-    from trio_recipes.progress.fold import Progress, Record
+    from trio_recipes.progress.fold import Progress
     from trio_recipes.progress.frame import Frame
+    from trio_recipes.progress.record import Record
     from trio_recipes.values import Variables
 
 
@@ -210,7 +211,8 @@ class Retrace(Replay):
         final = self.progress.finished(ask.path) is not None
         if self.trail.settled and (not final or rerun_on_resume(ask)):
             self.trail.loose.append(ask)
-        return ON_RESUME if rerun_on_resume(ask) and not self.trail.settled else Verdict(Fate.REUSED)
+        rerun = rerun_on_resume(ask) and not self.trail.settled and not self.progress.work_is_done
+        return ON_RESUME if rerun else Verdict(Fate.REUSED)
 
     def _at_composite(self, ask: Pass | Enter | Decided, record: Record) -> Outcome:
         trail = self.trail

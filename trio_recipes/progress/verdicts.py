@@ -11,7 +11,7 @@ from trio_recipes.events import ScopeStatus
 if TYPE_CHECKING:
     from trio_recipes.language.model import Step
     from trio_recipes.progress.asks import Decided, Enter, Pass
-    from trio_recipes.progress.fold import Record
+    from trio_recipes.progress.record import Record
 
 
 class Fate(StrEnum):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trio_recipes.progress.asks import Child
-    from trio_recipes.progress.fold import Progress, Record
+    from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.record import Record
     from trio_recipes.progress.replay import Replay
     from trio_recipes.runtime.limits import Pacer
     from trio_recipes.runtime.ports import LeafRunner, Log, RecipeSource
@@ -80,7 +81,7 @@ class RunContext:
         Because it runs again, because something inside does, or because something before it has: what is finished in
         there is reused, but with other values a loop may have more to do.
         """
-        if self.starts_nothing(parent, ask.path):
+        if self.starts_nothing(parent, ask.path) or self.progress.work_is_done:
             return False
         if not isinstance(ask, Guarded) and rerun_on_resume(ask):
             return True

@@ -144,12 +144,11 @@ class Engine:
     def _reach(self, cancellation: Cancellation) -> None:
         tree = self.driver.run.tree
         scope: Scope | None = tree.open.get(cancellation.at)
+        if scope is None and self.has_ended(cancellation.at):
+            return
+        tree.remember(cancellation)
         if scope is not None:
             scope.cancel(cancellation)
-        elif not self.has_ended(cancellation.at):
-            held = tree.held.get(cancellation.at)
-            if held is None or held.level < cancellation.level:
-                tree.held[cancellation.at] = cancellation
 
     def _time(self, cancellation: Cancellation) -> None:
         if self._background is None:

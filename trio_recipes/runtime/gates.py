@@ -17,10 +17,10 @@ from attrs import field
 
 from trio_recipes.classes import define
 from trio_recipes.events import ApprovalDecided, ApprovalRequested, ApprovalWithdrawn
-from trio_recipes.progress.fold import GateRecord
 from trio_recipes.progress.gates import default_of, outcome_at
 from trio_recipes.progress.outcome import CANCELLED, PAUSED, Outcome
 from trio_recipes.progress.path import contains
+from trio_recipes.progress.record import GateRecord
 from trio_recipes.runtime.patience import Patience
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from trio_recipes.progress.asks import Gate, Pass
 from trio_recipes.progress.outcome import SKIPPED, Outcome, failed, settle
 
 if TYPE_CHECKING:
-    from trio_recipes.progress.fold import Record
+    from trio_recipes.progress.record import Record
     from trio_recipes.runtime.context import RunContext
     from trio_recipes.runtime.scope import Scope
 

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import trio
-from attrs import field
+from attrs import evolve, field
 
 from trio_recipes.classes import define
 from trio_recipes.errors import InternalError, RecipesError
@@ -53,9 +53,9 @@ class Scope:
 
     def __enter__(self) -> Scope:
         self.tree.open[self.path] = self
-        held = self.tree.held.pop(self.path, None) if self.tree.held else None
-        if held is not None:
-            self.cancel(held)
+        asked = self.tree.take(self.path) if self.tree.asked else None
+        if asked is not None:
+            self.cancel(asked)
         self.cancel_scope.__enter__()
         return self
 
@@ -144,6 +144,8 @@ class ScopeTree:
     Args:
         open: by path.
         held: requests for paths that have not begun: such a scope is born cancelled (decisions.md, "Subtree cancel").
+        asked: the strongest request for each path, those that are held included. It holds for the run: also if the part
+            begins once more because a retry of something around it does.
         ended: paths of scopes that ended in this run.
         naps: waits that graceful cancellation ends.
         forcible: clean-up that a forced stop cuts short.
@@ -154,6 +156,7 @@ class ScopeTree:
 
     open: dict[str, Scope] = field(factory=dict)
     held: dict[str, Cancellation] = field(factory=dict)
+    asked: dict[str, Cancellation] = field(factory=dict)
     ended: set[str] = field(factory=set)
     naps: dict[trio.CancelScope, str] = field(factory=dict)
     forcible: Forcible = field(factory=Forcible)
@@ -166,6 +169,19 @@ class ScopeTree:
         for nap, where in list(self.naps.items()):
             if paths.reaches(path, where):
                 nap.cancel(reason="graceful cancellation")
+
+    def remember(self, cancellation: Cancellation) -> None:
+        """Keep a request, and hold it if the scope it is for has not begun; of two, the stronger one."""
+        known = [self.asked] if cancellation.at in self.open else [self.asked, self.held]
+        for requests in known:
+            before = requests.get(cancellation.at)
+            if before is None or before.level < cancellation.level:
+                requests[cancellation.at] = cancellation
+
+    def take(self, path: str) -> Cancellation | None:
+        """What a scope that begins at ``path`` is born with; a request is answered once, the first time."""
+        held, asked = self.held.pop(path, None), self.asked.get(path)
+        return held or (evolve(asked, request_id="") if asked is not None else None)
 
     def children(self, scope: Scope) -> list[Scope]:
         """Open scopes directly below ``scope``."""

@@ -12,7 +12,7 @@ from trio_recipes.statuses import ApprovalStatus
 from trio_recipes.store.approvals import DECIDABLE, status_of
 
 if TYPE_CHECKING:
-    from trio_recipes.progress.fold import GateRecord
+    from trio_recipes.progress.record import GateRecord
     from trio_recipes.sessions.history import History
 
 

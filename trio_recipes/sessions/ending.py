@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trio_recipes.events import Cancellation
-    from trio_recipes.progress.fold import GateRecord
+    from trio_recipes.progress.record import GateRecord
     from trio_recipes.store.session_file import RequestRow
 
 

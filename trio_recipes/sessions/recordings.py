@@ -16,7 +16,7 @@ from trio_recipes.progress.masked import shown
 from trio_recipes.store.codec import from_row
 
 if TYPE_CHECKING:
-    from trio_recipes.progress.fold import Record
+    from trio_recipes.progress.record import Record
     from trio_recipes.store.session_file import SessionFile
     from trio_recipes.store.sqlite import SqliteStore
 

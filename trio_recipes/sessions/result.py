@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from trio_recipes.events import Cancellation, Holdout
     from trio_recipes.failure import Failure
-    from trio_recipes.progress.fold import GateRecord
+    from trio_recipes.progress.record import GateRecord
     from trio_recipes.values import Value
 
 

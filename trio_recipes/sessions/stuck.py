@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from trio_recipes.processes.procfs import Proc
-    from trio_recipes.progress.fold import GateRecord, Record
+    from trio_recipes.progress.record import GateRecord, Record
     from trio_recipes.sessions.history import History
     from trio_recipes.store.session_file import SessionFile
 

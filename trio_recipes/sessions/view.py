@@ -14,7 +14,7 @@ from trio_recipes.store.codec import cancellation_from_json
 
 if TYPE_CHECKING:
     from trio_recipes.events import AgentAccount, Cancellation
-    from trio_recipes.progress.fold import Record
+    from trio_recipes.progress.record import Record
     from trio_recipes.progress.spending import Spending
     from trio_recipes.sessions.history import History
 

@@ -17,7 +17,7 @@ from trio_recipes.store.codec import cancellation_to_json
 
 if TYPE_CHECKING:
     from trio_recipes.events import Cancellation
-    from trio_recipes.progress.fold import GateRecord
+    from trio_recipes.progress.record import GateRecord
     from trio_recipes.sessions.result import SessionResult
 
 _SHOWN_LINES = 20

@@ -13,7 +13,7 @@ from trio_recipes.store.base import open_store
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from trio_recipes.progress.fold import Record
+    from trio_recipes.progress.record import Record
     from trio_recipes.sessions.history import History
     from trio_recipes.store.session_file import SessionFile
 

@@ -19,7 +19,7 @@ from trio_recipes.sessions.view import LIVE, request_of, spent_by, status_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trio_recipes.progress.fold import Record
+    from trio_recipes.progress.record import Record
     from trio_recipes.progress.spending import Spending
     from trio_recipes.sessions.history import History
 
