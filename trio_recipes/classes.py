@@ -54,6 +54,10 @@ _LATER = ("__init__", "__attrs_attrs__", "__match_args__", "__setstate__")
 """What may be asked of a class that has no instance yet. Whatever else attrs makes comes with it."""
 
 
+_OF_THE_CLASS = ("ClassVar", "typing.ClassVar")
+"""How annotations begin that make no field: as they are written, or evaluated."""
+
+
 class _Later:
     """A member that attrs makes: whoever looks at one has all members of its class made.
 
@@ -89,7 +93,7 @@ def _laid_out(written: type, make: Callable[[], type]) -> type:
 
     Within its methods, ``super()`` would still mean ``written``, and a cached property would find no ``__dict__``.
     """
-    fields = [name for name, kind in written.__annotations__.items() if not str(kind).startswith("ClassVar")]
+    fields = [name for name, kind in written.__annotations__.items() if not str(kind).startswith(_OF_THE_CLASS)]
     bases = [vars(base) for base in written.__mro__[1:-1]]
     inherited = {slot for base in bases for slot in base.get("__slots__", ())}
     slots = [name for name in fields if name not in inherited]

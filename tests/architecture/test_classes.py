@@ -168,6 +168,24 @@ def test_a_derived_class_completes_its_base() -> None:
     assert weakref.ref(one)() is one
 
 
+def test_what_belongs_to_the_class_is_no_field() -> None:
+    """Whether annotations are evaluated, as here, or strings, as in modules that ask for that."""
+
+    @classes.frozen
+    class Evaluated:
+        kind: ClassVar[str] = "one"
+        x: int
+
+    @classes.frozen
+    class Written:
+        kind: "ClassVar[str]" = "two"
+        x: int
+
+    assert (Evaluated.kind, Written.kind) == ("one", "two")
+    assert (Evaluated(1).kind, Written(1).kind) == ("one", "two")
+    assert Evaluated.__slots__ == Written.__slots__ == ("x", "__weakref__")  # type: ignore[attr-defined]
+
+
 def test_what_is_derived_from_a_frozen_class_is_frozen() -> None:
     @classes.define
     class Open(fresh()):  # type: ignore[misc]
