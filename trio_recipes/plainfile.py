@@ -41,6 +41,11 @@ def read_plain(file: Path) -> str:
     return data.decode()
 
 
+def why_unread(error: Exception) -> str:
+    """What kept somebody from reading a file, without its number and the file's name, which whoever tells it names."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def _open_at_once(file: str, flags: int) -> int:
     """Open without waiting for anybody, as a FIFO has it."""
     return os.open(file, flags | os.O_NONBLOCK)

@@ -17,7 +17,7 @@ from trio_recipes.agents.registry import PROJECT_FILE, USER_FILE, Agents
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.report import Place, Report
 from trio_recipes.language.wording import did_you_mean, listed, shown
-from trio_recipes.plainfile import read_plain
+from trio_recipes.plainfile import read_plain, why_unread
 from trio_recipes.runtime.ports import AgentBackend
 
 if TYPE_CHECKING:
@@ -181,4 +181,4 @@ def _text_of(file: Path, read: Callable[[Path], str] = _from_anywhere) -> str | 
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file}: can't be read: {error}") from None
+        raise ConfigurationError(f"{file}: can't be read: {why_unread(error)}") from None

@@ -17,7 +17,7 @@ from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.report import Report
 from trio_recipes.language.source import read
 from trio_recipes.language.wording import kind_of
-from trio_recipes.plainfile import open_plain
+from trio_recipes.plainfile import open_plain, why_unread
 
 if TYPE_CHECKING:
     from trio_recipes.values import Value
@@ -93,7 +93,7 @@ def _text_of(file: Path) -> str:
         with open_plain(file) as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ConfigurationError(f"{file}: can't be read: {error}") from None
+        raise ConfigurationError(f"{file}: can't be read: {why_unread(error)}") from None
     if len(data) > MAX_BYTES:
         raise ConfigurationError(f"{file}: is larger than {MAX_BYTES // 1_000_000} MB, which no definition is")
     try:

@@ -21,7 +21,7 @@ from trio_recipes.language.rules import check_structure
 from trio_recipes.language.schema import DOCUMENT, SCHEDULE, STAGE
 from trio_recipes.language.source import MAX_BYTES, read, too_large
 from trio_recipes.language.steps import FINALLY, read_steps
-from trio_recipes.plainfile import open_plain
+from trio_recipes.plainfile import open_plain, why_unread
 
 if TYPE_CHECKING:
     from trio_recipes.language.fields import Table
@@ -87,8 +87,7 @@ def _bytes_of(file: str, unfit: Unfit | None) -> bytes:
                 raise InvalidRecipeError([problem])
             return stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InvalidRecipeError([Problem(f"can't be read: {reason}", file)]) from error
+        raise InvalidRecipeError([Problem(f"can't be read: {why_unread(error)}", file)]) from error
 
 
 def _recipe(data: dict[str, Value], text: str, report: Report) -> Recipe:

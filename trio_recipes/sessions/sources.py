@@ -14,7 +14,7 @@ from trio_recipes.classes import frozen
 from trio_recipes.errors import ConfigurationError, InvalidRecipeError, Problem
 from trio_recipes.language.load import load_recipe
 from trio_recipes.language.wording import did_you_mean, listed
-from trio_recipes.plainfile import read_plain
+from trio_recipes.plainfile import read_plain, why_unread
 from trio_recipes.sessions.policy import OPEN, Policy, resolved
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _configured(file: Path) -> Mapping[str, Path]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file}: can't be read: {error}") from None
+        raise ConfigurationError(f"{file}: can't be read: {why_unread(error)}") from None
     if not isinstance(table, dict) or not all(isinstance(folder, str) for folder in table.values()):
         raise ConfigurationError(f'{file}: [bundles] holds lines of the form name = "folder"')
     return {name: file.parent / os.path.expanduser(folder) for name, folder in table.items()}  # noqa: PTH111

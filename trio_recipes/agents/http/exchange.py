@@ -298,10 +298,8 @@ def told(endpoint: Endpoint) -> Generator[None]:
         raise BackendError(text) from error
     except (httpx2.ConnectError, httpx2.ProxyError) as error:
         why = _tls_error(error)
-        text = (
-            f"{endpoint.base_url} can't be reached: {why or error}. Is it running, and is `base_url` right?{_proxies()}"
-        )
-        raise BackendError(text, retryable=why is None) from error
+        text = f"{endpoint.base_url} can't be reached: {why or error}. Is it running, and is `base_url` right?"
+        raise BackendError(text + _proxies(), retryable=why is None) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, UnicodeError) as error:
         text = f"{endpoint.base_url} can't be asked: {endpoint.masked(str(error))}"
         raise BackendError(text, retryable=False) from error
