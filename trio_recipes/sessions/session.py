@@ -256,6 +256,11 @@ class Session:
                 return
             await news.wait()
 
+    async def more(self, after: int) -> None:
+        """Return once an event after ``seq`` ``after`` is durable, or the run has ended."""
+        while self.log.committed <= after and not self._done.is_set():
+            await self._news.wait()
+
     def _read(self, after: int) -> list[Any]:
         with self.log.file.reading() as connection:
             return self.log.file.rows(connection, after, _FOLLOW_BATCH)

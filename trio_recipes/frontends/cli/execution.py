@@ -135,7 +135,8 @@ class _Execution:
         while not ended and not STDOUT.closed:
             ended = session.result is not None
             seq = await trio.to_thread.run_sync(print_new, session.log.file, teller, seq, abandon_on_cancel=True)
-            with trio.move_on_after(_PRINT_SECONDS):
+            await session.more(seq)
+            with trio.move_on_after(_PRINT_SECONDS):  # for company
                 await session.wait()
 
     def _first(self, session: Session) -> str:
