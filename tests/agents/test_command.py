@@ -11,6 +11,7 @@ from tests.steps.leaf import Told, leaf, process_trees
 from trio_recipes.agents.backends.command import Answer, CommandBackend
 from trio_recipes.agents.backends.echo import EchoBackend
 from trio_recipes.errors import BackendError, InternalError
+from trio_recipes.events import AgentBrokeOff
 from trio_recipes.language.model import AgentStep
 from trio_recipes.language.template import Template
 from trio_recipes.runtime.ports import AgentReply, AgentRequest
@@ -32,6 +33,9 @@ async def ask(backend: CommandBackend, project: Path, prompt: str = "p", log: To
         try:
             with trio.fail_after(20):
                 return await backend.attached(trees).ask(request, call)
+        except BackendError:
+            call.end()
+            raise
         finally:
             call.flush()
 
@@ -94,6 +98,14 @@ async def test_a_failing_program_is_told_with_the_end_of_stderr(tmp_path: Path) 
         await ask(shell("echo half; echo no key >&2; exit 4"), tmp_path, log=log)
     assert (caught.value.exit_code, caught.value.retryable) == (4, True)
     assert (log.output("text"), log.output("stderr")) == (b"half", b"no key\n")
+    assert any(isinstance(event, AgentBrokeOff) for event in log.events)
+
+
+async def test_a_program_that_fails_without_a_word_has_no_answer_that_broke_off(tmp_path: Path) -> None:
+    log = Told()
+    with pytest.raises(BackendError, match="exited with 1: log in first"):
+        await ask(shell("echo log in first >&2; exit 1"), tmp_path, log=log)
+    assert not any(isinstance(event, AgentBrokeOff) for event in log.events)
 
 
 async def test_a_program_that_is_not_there_is_no_use_to_retry(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from trio_recipes.agents.backends.command import CommandBackend
 from trio_recipes.agents.backends.printed import MAX_LINE, JsonLines, PlainText
 from trio_recipes.agents.load import load_agents
 from trio_recipes.errors import BackendError
+from trio_recipes.events import AgentBrokeOff
 from trio_recipes.language.model import AgentStep
 from trio_recipes.language.template import Template
 from trio_recipes.runtime.ports import AgentReply, AgentRequest
@@ -290,7 +291,8 @@ async def test_a_program_that_fails_is_told_by_what_it_prints(tmp_path: Path) ->
     file = tmp_path / "printed"
     file.write_text(lines(end))
     backend = CommandBackend(("/bin/bash", "-c", f"cat {file}; exit 1"), output="json-lines")
-    call = Conversation(leaf(AgentStep(id="step", agent="a", prompt=Template.parse("p")), Told()))
+    log = Told()
+    call = Conversation(leaf(AgentStep(id="step", agent="a", prompt=Template.parse("p")), log))
     async with process_trees() as trees:
         with (
             trio.fail_after(20),
@@ -299,3 +301,4 @@ async def test_a_program_that_fails_is_told_by_what_it_prints(tmp_path: Path) ->
             await backend.attached(trees).ask(AgentRequest(agent="a", prompt="p", project=str(tmp_path)), call)
     call.end()
     assert (caught.value.exit_code, caught.value.rate_limited) == (1, True)
+    assert [account.usage for account in log.events if isinstance(account, AgentBrokeOff)] == [{"input_tokens": 5}]

@@ -64,7 +64,6 @@ class CommandBackend:
         if self.trees is None:
             raise InternalError("a command backend was asked before it was attached to a runtime's process trees")
         answer = Answer(call, JsonLines() if self.output == "json-lines" else PlainText())
-        call.account(answer.reader.so_far)
         stopper = Stopper()
         forget = call.forcible.register(stopper.force)
         try:
@@ -133,6 +132,7 @@ class Answer:
             self.call.output(channel, data, background=background)
             self._tail.add(data)
             return
+        self.call.account(self.reader.so_far)  # not before: who never said a word has no answer that could break off
         if self.reader.keeps_raw:
             self.call.output(channel, data)
         self._stream(self._decoder.decode(data))
