@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, frozen
 
-from benchmarks.target import Target
-from benchmarks.unit import SECONDS, Unit
+from benchmarks.row import Row
 
 if TYPE_CHECKING:
     from benchmarks.figure import Figure
@@ -39,29 +38,6 @@ Draw: TypeAlias = "Callable[[Sequence[Result]], Sequence[Figure]]"
 
 class CannotMeasureError(Exception):
     """This can't be measured here; the text says why."""
-
-
-@frozen
-class Row:
-    """One line of the table.
-
-    Args:
-        what: from what to what.
-        ours: the name of the measurement that is judged.
-        against: what the baseline is, for people; empty if there is none.
-        baseline: the name of the baseline's measurement.
-        targets: all must be met by the medians.
-        unit: of both measurements.
-        size: of what was measured (tasks, levels, the number of a step): where it stands in a figure.
-    """
-
-    what: str
-    ours: str
-    against: str = ""
-    baseline: str | None = None
-    targets: tuple[Target, ...] = ()
-    unit: Unit = SECONDS
-    size: int | None = None
 
 
 @frozen

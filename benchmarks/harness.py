@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import trio
 
-from benchmarks.case import Bench, Cannot, CannotMeasureError, Case, Group, Probe, Row
+from benchmarks.case import Bench, Cannot, CannotMeasureError, Case, Group, Probe
 from benchmarks.result import GroupResult, Result
+from benchmarks.row import Row
 from benchmarks.series import Series
 
 Pool = dict[str, list[float]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from benchmarks.case import Row
 from benchmarks.figure import Figure
+from benchmarks.row import Row
 from benchmarks.series import Series
 from benchmarks.target import Verdict, judge
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.case import Bench, Case, Group, Row
+from benchmarks.case import Bench, Case, Group
 from benchmarks.cases.cancel_tree import TREE, forget, started
 from benchmarks.command_line import seconds_of
 from benchmarks.eyes import Eyes
 from benchmarks.recipes import command_text, head, single
+from benchmarks.row import Row
 from benchmarks.running import running
 from benchmarks.target import Times
 from benchmarks.waiting import LULL, Waiting, settled

@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from benchmarks import bare
-from benchmarks.case import Bench, Case, Draw, Group, Row
+from benchmarks.case import Bench, Case, Draw, Group
 from benchmarks.cases.cancel_width import measure
 from benchmarks.figure import Figure
 from benchmarks.plots import over_size
 from benchmarks.recipes import nested
 from benchmarks.result import Result
+from benchmarks.row import Row
 from benchmarks.target import Times
 from benchmarks.waiting import Waiting
 from trio_recipes.sessions.opening import open_runtime

@@ -14,10 +14,11 @@ from functools import partial
 import trio
 from attrs import define
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group
 from benchmarks.cases.cancel_other_process import Clocked
 from benchmarks.mcp_client import McpClient
 from benchmarks.recipes import Job, failing, nested_failing, single
+from benchmarks.row import Row
 from benchmarks.waiting import LULL, settled
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.runtime import Runtime

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group
 from benchmarks.helper_process import HelperProcess, started
 from benchmarks.plots import distributions
 from benchmarks.recipes import single
+from benchmarks.row import Row
 from benchmarks.target import More, Within
 from benchmarks.waiting import Waiting, settled
 from trio_recipes.events import SessionStatus

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import trio
 from attrs import define
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group
 from benchmarks.recipes import Job, head
+from benchmarks.row import Row
 from benchmarks.target import Times
 from trio_recipes.agents.backends.openai import OpenAIBackend
 from trio_recipes.agents.http.endpoint import Endpoint

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group
 from benchmarks.cases.cancel_tree import TREE, forget, started
 from benchmarks.eyes import Eyes
 from benchmarks.recipes import command_text, failing_text, head
+from benchmarks.row import Row
 from benchmarks.running import exists, running
 
 _PRESS_SECONDS = 0.15

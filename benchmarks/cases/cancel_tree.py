@@ -17,9 +17,10 @@ from subprocess import DEVNULL
 
 import trio
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group
 from benchmarks.eyes import Eyes
 from benchmarks.recipes import Job, command, commands, nested_command
+from benchmarks.row import Row
 from benchmarks.target import Times
 from benchmarks.waiting import LULL, cancel_clocked
 from trio_recipes.sessions.opening import open_runtime

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from benchmarks import bare
-from benchmarks.case import Bench, Case, Group, Row
+from benchmarks.case import Bench, Case, Group
 from benchmarks.plots import over_size
 from benchmarks.recipes import Job, parallel
+from benchmarks.row import Row
 from benchmarks.target import Times
 from benchmarks.waiting import Waiting, cancel_clocked, settled
 from trio_recipes.sessions.opening import open_runtime

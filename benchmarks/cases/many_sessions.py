@@ -15,9 +15,10 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.case import Bench, Case, Group, Row
+from benchmarks.case import Bench, Case, Group
 from benchmarks.command_line import seconds_of
 from benchmarks.recipes import single
+from benchmarks.row import Row
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.store.layout import Layout
 

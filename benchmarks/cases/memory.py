@@ -9,8 +9,9 @@ from pathlib import Path
 
 import trio
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group
 from benchmarks.command_line import answer_of
+from benchmarks.row import Row
 from benchmarks.unit import BYTES
 
 _STATM = Path("/proc/self/statm")

@@ -16,13 +16,14 @@ from pathlib import Path
 import trio
 from attrs import define, field
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group
 from benchmarks.cases.cancel_tree import TREE, forget, started
 from benchmarks.eyes import Eyes
 from benchmarks.ours import Ours
 from benchmarks.peer import KINDS, LANGGRAPH_ASYNC, RESTLESS, Peer
 from benchmarks.peer_round import Round
 from benchmarks.peers.conversation import MOMENT
+from benchmarks.row import Row
 from benchmarks.target import Times
 from benchmarks.unit import SECONDS
 

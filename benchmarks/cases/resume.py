@@ -14,8 +14,9 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from benchmarks.case import Bench, Case, Group, Row
+from benchmarks.case import Bench, Case, Group
 from benchmarks.recipes import loop, looping
+from benchmarks.row import Row
 from benchmarks.target import Times
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.runtime import Runtime

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import asynccontextmanager
 from functools import partial
 
-from benchmarks.case import Bench, Case, Group, Row
+from benchmarks.case import Bench, Case, Group
 from benchmarks.command_line import import_seconds, seconds_of
 from benchmarks.recipes import head
+from benchmarks.row import Row
 from benchmarks.target import Times
 
 _RUNTIME = "from trio_recipes import open_runtime; import trio_recipes.store.sqlite"

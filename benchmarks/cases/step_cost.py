@@ -14,10 +14,11 @@ from pathlib import Path
 import trio
 from attrs import define, field
 
-from benchmarks.case import Bench, CannotMeasureError, Case, Group, Row
+from benchmarks.case import Bench, CannotMeasureError, Case, Group
 from benchmarks.commits import Commits
 from benchmarks.plots import over_size
 from benchmarks.recipes import Job, flat, parallel, sequential
+from benchmarks.row import Row
 from benchmarks.target import Times, Within
 from benchmarks.unit import BYTES, PAGES
 from trio_recipes.events import SessionStatus

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import page
-from benchmarks.case import Cannot, Case, Row
+from benchmarks.case import Cannot, Case
 from benchmarks.cases import GROUPS
 from benchmarks.harness import results_of, run_case
 from benchmarks.result import GroupResult, Result
+from benchmarks.row import Row
 from benchmarks.series import Series
 from benchmarks.table import as_markdown, as_text, summary
 from benchmarks.target import More, Times, Verdict, Within, judge
