@@ -120,6 +120,9 @@ ANSWERS: dict[str, Talk] = {
     ),
     "silence after its end": sending(CHUNKED + chunk(says("hi", "stop")), then=60),
     "a lost connection after its end": sending(CHUNKED + chunk(says("hi", "stop"))),
+    "signs of life without end after its end": for_ever(
+        CHUNKED + chunk(says("hi", "stop")), chunk(b": here\n\n"), 0.01
+    ),
     "nonsense after its end": sending(CHUNKED + chunk(says("hi", "stop") + b"data: {\n\n"), then=60),
     "words without end after its end": for_ever(CHUNKED + chunk(says("hi", "stop") + DONE), chunk(says("no")), 0.01),
     "trailers without end": for_ever(CHUNKED + chunk(says("hi", "stop") + DONE) + b"0\r\n", b"X-t: 1\r\n", 0.01),

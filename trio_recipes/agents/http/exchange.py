@@ -7,6 +7,7 @@ by a read that is cancelled: only so do all the generators end that httpx2 has b
 from __future__ import annotations
 
 import json
+import math
 import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
@@ -172,7 +173,7 @@ class Events:
     endpoint: Endpoint
     response: httpx2.Response
     due: float
-    _patience: float = field(init=False)
+    _last: float = field(default=math.inf, init=False)
     _pieces: AsyncIterator[bytes] = field(init=False)
     _ready: Iterator[str] = field(factory=lambda: iter(()), init=False)
     _decoder: EventDecoder = field(factory=EventDecoder, init=False)
@@ -181,7 +182,6 @@ class Events:
 
     def __attrs_post_init__(self) -> None:
         self._pieces, self._late = self.response.aiter_raw(), not_begun(self.endpoint)
-        self._patience = self.endpoint.timeouts.between
 
     def __aiter__(self) -> Events:
         return self
@@ -201,7 +201,8 @@ class Events:
     async def _more(self) -> Iterator[str]:
         with told(self.endpoint), at_latest(self.due, self._late):
             piece = await anext(self._pieces, None)
-        self.due, self._late = trio.current_time() + self._patience, fell_silent(self.endpoint)
+        self.due = min(trio.current_time() + self.endpoint.timeouts.between, self._last)
+        self._late = fell_silent(self.endpoint)
         self._is_over = piece is None
         try:
             return iter([*(self._decoder.rest() if piece is None else self._decoder.feed(piece))])
@@ -210,9 +211,9 @@ class Events:
             raise BackendError(text, retryable=False) from None
 
     def hurry(self) -> None:
-        """The answer is complete: what may still come has to come soon."""
-        self._patience = min(self._patience, ENDING_SECONDS)
-        self.due = min(self.due, trio.current_time() + self._patience)
+        """The answer is complete: what may still come has to come soon, however alive the endpoint is."""
+        self._last = min(self._last, trio.current_time() + ENDING_SECONDS)
+        self.due = min(self.due, self._last)
 
     async def rest(self) -> None:
         """Wait a moment for the end of an answer that is complete: then its connection can serve again."""
