@@ -22,9 +22,14 @@ def _program() -> str:
     words = sys.orig_argv[1:]
     for word, following in zip(words, [*words[1:], ""], strict=True):
         flags, found, rest = word.partition("m")
-        if found and flags[:1] == "-" and (flags[1:].isalpha() or flags == "-"):  # -m NAME, -Bm NAME, -mNAME
+        if found and flags[:1] == "-" and _are_flags(flags[1:]):  # -m NAME, -Bm NAME, -mNAME
             return rest or following
     return ""
+
+
+def _are_flags(letters: str) -> bool:
+    """Whether options stand there without a value: what follows an X or W, as in ``-Ximporttime``, is one."""
+    return not letters or (letters.isalpha() and "X" not in letters and "W" not in letters)
 
 
 def _leave_the_folder() -> None:

@@ -92,6 +92,15 @@ def test_no_module_of_the_project_stands_in_for_one_of_ours(project: Path, progr
     assert caught(project) == []
 
 
+@pytest.mark.parametrize("option", ["-Ximporttime", "-Wdefault:some", "-B"])
+def test_options_of_python_make_no_difference(project: Path, option: str) -> None:
+    """Values of options may have an ``m`` in them, too."""
+    (project / "yaml.py").write_text(TRAP)
+    command([sys.executable, option, "-m", "trio_recipes"], project, "validate", "probe.yaml")
+    command([sys.executable, "-bm", "trio_recipes"], project, "validate", "probe.yaml")
+    assert caught(project) == []
+
+
 def test_what_the_project_means_is_found_all_the_same(project: Path) -> None:
     assert '"final_output":42' in command(PYTHON_M, project, "run", "probe.yaml", "--json")
 
