@@ -244,6 +244,11 @@ def test_messages_add_up_until_the_agent_tells_of_them_all() -> None:
     assert reader.so_far().estimated == ()
 
 
+def test_what_was_told_of_messages_counts_where_the_end_tells_nothing() -> None:
+    reply = read(lines(*PARTIAL, {"type": "result", "result": "Hello there"}))
+    assert (reply.usage, reply.estimated) == ({"input_tokens": 9, "output_tokens": 3}, ("output_tokens",))
+
+
 def failed(*documents: Any) -> BackendError:
     reader = JsonLines()
     reader.feed(lines(*documents), last=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Protocol
 
-from attrs import field
+from attrs import evolve, field
 
 from trio_recipes.agents.http.refusals import BY_STATUS
 from trio_recipes.agents.tokens import Uncounted
@@ -155,10 +155,9 @@ class JsonLines:
             noise = f"; what it printed begins with {shown(self.noise[0])}" if self.noise else ""
             raise BackendError(f"the agent printed no answer as JSON lines{noise}", retryable=False)
         final = self._final[-1] if self._final else "".join(self._pieces)
-        facts = {"model": model, **self._facts}
-        if isinstance(final, str):
-            return AgentReply(text=final, **facts)
-        return AgentReply(value={"output": _json(final)}, **facts)
+        taken = self.so_far()
+        taken = evolve(taken, model=taken.model or model)
+        return evolve(taken, text=final) if isinstance(final, str) else evolve(taken, value={"output": _json(final)})
 
     def _read(self, line: str) -> None:
         try:
