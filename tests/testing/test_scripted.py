@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -23,6 +24,8 @@ class Call:
 
     def stream(self, piece: str) -> None:
         self.pieces.append((trio.current_time(), piece))
+
+    def account(self, so_far: Callable[[], AgentReply]) -> None: ...
 
     def output(self, channel: str, data: bytes, *, background: bool = False) -> None: ...
 
