@@ -7,7 +7,7 @@ before we first look; `platform.become_subreaper` gets those as well.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from . import marks
 from .platform import Platform, group_of
@@ -33,43 +33,32 @@ class Family:
         # is trusted only if somebody is in it who was known before: it has existed all the time then.
         self.is_pinned = group is not None
         self._known: set[tuple[int, int]] = set()
-        self._left: list[Proc] = []  # the group, at the last look
 
-    def foresee(self, platform: Platform) -> list[int]:
-        """Remember the leader's descendants that have left its group, whatever becomes of their traits.
+    def foresee(self, platform: Platform) -> tuple[list[int], list[Proc]]:
+        """Find the leader's descendants before the first signal, which makes orphans of them.
 
-        Before the first signal, which makes orphans of them. Those in the group need no more than their number: they
-        stay in reach.
+        Those that have left the group are remembered, whatever becomes of their traits. Those in it need no more than
+        their number: they stay in reach.
 
         Returns:
-            The pids of those in the group.
+            The pids in the group, and the processes out of it that run.
         """
         inside: list[int] = []
-        admitted: set[int] = set()
+        outside: dict[int, Proc] = {}
         for pid in platform.descendants(self.group) if self.group is not None else ():
             if group_of(pid) == self.group:
                 inside.append(pid)
-            elif not self._has_left(platform.read(pid), admitted):
-                continue
-            admitted.add(pid)
-        return inside
+            elif (proc := platform.read(pid)) and (proc.ppid in inside or proc.ppid in outside) and _may_belong(proc):
+                outside[pid] = proc
+        return inside, self._remember(outside.values())
 
-    def _has_left(self, proc: Proc | None, parents: Collection[int]) -> bool:
-        if proc is None or proc.ppid not in parents or not _may_belong(proc):
-            return False
-        self._known.add(proc.ident)
-        self._left.append(proc)
-        return True
+    def meet(self, pids: Iterable[int], platform: Platform) -> list[Proc]:
+        """Remember those of some processes that are in the group, and return who of them runs.
 
-    def meet(self, inside: Iterable[int], platform: Platform) -> list[Proc]:
-        """Look at those that `foresee` found; the leader's number is its group's still.
-
-        Returns:
-            Those that run, in the group and out of it.
+        The leader's number must be its group's still.
         """
-        found = [proc for pid in inside if (proc := platform.read(pid, marked=False)) and proc.pgid == self.group]
-        left, self._left = self._left, []
-        return self._remember([*found, *left])
+        found = (platform.read(pid, marked=False) for pid in pids)
+        return self._remember(proc for proc in found if proc and proc.pgid == self.group)
 
     def running(self, snapshot: Snapshot) -> list[Proc]:
         """Return the members that run, and remember them."""

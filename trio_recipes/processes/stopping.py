@@ -104,6 +104,7 @@ class Stopping:
         scanner: Takes the snapshots.
         stop_signal: What asks a process to end.
         on_signal: Is told of each signal that was sent.
+        leader_gone: Waits for the leader's end, if there is one.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Stopping:
         *,
         stop_signal: int = signal.SIGTERM,
         on_signal: OnSignal = lambda _: None,
+        leader_gone: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._family = family
         self._descent = descent
@@ -121,6 +123,8 @@ class Stopping:
         self._platform = scanner.platform
         self._stop_signal = stop_signal
         self._on_signal = on_signal
+        self._leader_gone = leader_gone
+        self._inside: list[int] = []  # the pids that were in the leader's group before the signal
         self._told: set[tuple[tuple[int, int], int]] = set()
         self._told_group: int | None = None
         self._refused: dict[int, str] = {}
@@ -166,9 +170,8 @@ class Stopping:
         """Send the stop signal, synchronously, once: whoever asks for the stop needn't wait for a task's turn."""
         if not self._has_begun:
             self._has_begun = True
-            inside = self._foresee()
+            self._foresee()
             self._tell_group(self._stop_signal)
-            self._meet(inside)
             self._tell(self.running, self._stop_signal)
 
     async def carry_out(self) -> StopReport:
@@ -185,7 +188,11 @@ class Stopping:
 
     async def _terminate(self) -> None:
         self.begin()
-        # The willing are gone in a millisecond, if no scan competes with them for the processor.
+        # The willing are gone in a millisecond, if nothing of ours competes with them for the processor.
+        if self._leader_gone is not None:
+            await self._descent.pause(Level.TERMINATING, self._leader_gone, limit=_HEAD_START)
+        self._meet()
+        self._tell(self.running, self._stop_signal)
         await self._descent.pause(Level.TERMINATING, self.until_gone, limit=_HEAD_START)
         while self._descent.level is Level.TERMINATING:
             self._tell(await self.census(), self._stop_signal)
@@ -194,19 +201,17 @@ class Stopping:
             self._note_if_deserted()
             await self._descent.pause(Level.TERMINATING, self.until_gone)
 
-    def _foresee(self) -> list[int]:
-        """Note who has left the leader's group, quickly, before the signal makes orphans; return who is in it."""
-        if not self._family.is_pinned:
-            return []
-        try:
-            return self._family.foresee(self._platform)
-        except OSError:  # out of descriptors: the group gets its signal all the same, a scan sees the rest
-            return []
+    def _foresee(self) -> None:
+        """Note the leader's descendants, quickly, before the signal makes orphans of them."""
+        if self._family.is_pinned:
+            with suppress(OSError):  # out of descriptors: the group gets its signal all the same, a scan sees the rest
+                self._inside, self.running = self._family.foresee(self._platform)
 
-    def _meet(self, inside: list[int]) -> None:
+    def _meet(self) -> None:
+        """Have a look at those in the group that are still there."""
         if self._family.is_pinned:
             with suppress(OSError):
-                self.running = self._family.meet(inside, self._platform)
+                self.running += self._family.meet(self._inside, self._platform)
 
     async def _kill(self) -> tuple[Survivor, ...]:
         give_up, pause = trio.current_time() + RESISTANCE, _FIRST_PAUSE

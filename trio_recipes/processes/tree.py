@@ -112,6 +112,7 @@ class Tree:
             self._sweeper,
             stop_signal=self.command.stop_signal,
             on_signal=self._tell_signal,
+            leader_gone=self._leader_gone.wait,
         )
 
     async def _open(self) -> trio.Process:
