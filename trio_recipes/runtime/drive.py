@@ -169,10 +169,13 @@ class Driver:
         A record must not know more than the walk did, or a later replay of it would bind what the run did not. A disk
         that hangs does not hold up a stop for ever.
         """
-        with trio.move_on_after(COMMIT_SECONDS, shield=True) as limit:
+        try:
             await self.run.log.durable(seq)
-        if limit.cancelled_caught:
-            await self.run.log.durable(seq)
+        except trio.Cancelled:  # noqa: ASYNC103  what has ended has ended; trio raises it again at the next checkpoint
+            with trio.move_on_after(COMMIT_SECONDS, shield=True) as limit:
+                await self.run.log.durable(seq)
+            if limit.cancelled_caught:
+                raise
 
     def _begin(self, ask: Pass | Enter) -> int:
         if ask.inner is None and self.run.progress.bodies:
