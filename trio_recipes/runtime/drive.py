@@ -221,9 +221,13 @@ class Driver:
 
     def _answer_request(self, scope: Scope, outcome: Outcome) -> None:
         """Tell who asked for this part to stop what became of it; the session's own are answered at the run's end."""
-        own = scope.own
-        if own is not None and own.request_id and scope.path:
-            answer = TOO_LATE if outcome.status in GOES_ON else APPLIED
+        own, too_late = scope.own, outcome.status in GOES_ON
+        if own is None or not scope.path:
+            return
+        if too_late:  # then it does not hold either when a retry comes to this part again
+            self.run.tree.asked.pop(scope.path, None)
+        if own.request_id:
+            answer = TOO_LATE if too_late else APPLIED
             self.run.log.emit(RequestAnswered(path=scope.path, request_id=own.request_id, answer=answer))
 
     def _record(
