@@ -13,14 +13,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import trio
 import yaml
 from attrs import define, field, frozen
 
+from trio_recipes import Runtime, open_runtime
 from trio_recipes.events import Event, ScopeFinished, ScopeStatus, Stamped
 from trio_recipes.sessions.history import History, read_history
 from trio_recipes.sessions.manager import SessionManager
@@ -58,6 +60,11 @@ def takes_less_than(seconds: float) -> Generator[None]:
     yield
     took = time.monotonic() - began
     assert took < seconds, f"took {took:.2f} s"
+
+
+def bash(name: str, command: str, **fields: Any) -> dict[str, Any]:
+    """A bash step that keeps no ledger."""
+    return {"id": name, "type": "bash", "command": command, **fields}
 
 
 @frozen
@@ -175,6 +182,15 @@ class Lab:
         """Keys of what is recorded as completed."""
         done = [event for event in self.events(session_id) if isinstance(event, ScopeFinished)]
         return {f"{session_id}/{event.path}" for event in done if event.status is ScopeStatus.COMPLETED}
+
+    @asynccontextmanager
+    async def runtime(self, patience: float = PATIENCE, **options: Any) -> AsyncGenerator[Runtime]:
+        """A runtime of this process; it does not sync the disk, and is given up after ``patience`` seconds."""
+        with trio.fail_after(patience):
+            async with open_runtime(
+                store=str(self.store), project=self.root, durability="process", **options
+            ) as runtime:
+                yield runtime
 
     # --- runners -------------------------------------------------------------------------------------------------
 

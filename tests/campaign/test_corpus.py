@@ -9,8 +9,8 @@ import pytest
 import trio
 from attrs import define, field
 
-from tests.campaign.lab import PATIENCE, Lab
-from trio_recipes import AgentRequest, Session, SessionResult, open_runtime
+from tests.campaign.lab import Lab
+from trio_recipes import AgentRequest, Session, SessionResult, SessionStatus
 from trio_recipes.testing import ScriptedAgent, assert_no_survivors
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
@@ -71,11 +71,10 @@ class Script:
 async def run(lab: Lab, name: str, script: Script, session_id: str = "") -> SessionResult:
     """Run one of the recipes, or resume it."""
     agents = ScriptedAgent(script.answer)
-    with trio.fail_after(PATIENCE):
-        async with open_runtime(store=str(lab.store), project=lab.root, agents=agents, durability="process") as runtime:
-            start = runtime.resume(session_id) if session_id else runtime.start(CORPUS / f"{name}.yaml", GIVEN[name])
-            script.session = await start
-            result = await script.session.wait()
+    async with lab.runtime(agents=agents) as runtime:
+        start = runtime.resume(session_id) if session_id else runtime.start(CORPUS / f"{name}.yaml", GIVEN[name])
+        script.session = await start
+        result = await script.session.wait()
     assert_no_survivors(result.session_id)
     return result
 
@@ -107,12 +106,29 @@ async def test_stopped_in_the_middle_and_resumed_it_gives_the_same(lab: Lab, nam
 
 async def test_a_recipe_of_bash_steps_is_stopped_and_resumed(lab: Lab) -> None:
     name = "bash-step-example"
-    with trio.fail_after(PATIENCE):
-        async with open_runtime(store=str(lab.store), project=lab.root, durability="process") as runtime:
-            session = await runtime.start(CORPUS / f"{name}.yaml", GIVEN[name])
-            async for stamped in session.events():
-                if stamped.event.name == "scope_finished" and stamped.event.path == "simple-echo":
-                    session.cancel(immediate=True)
+    async with lab.runtime() as runtime:
+        session = await runtime.start(CORPUS / f"{name}.yaml", GIVEN[name])
+        async for stamped in session.events():
+            if stamped.event.name == "scope_finished" and stamped.event.path == "simple-echo":
+                session.cancel(immediate=True)
     assert str((await session.wait()).status) == "cancelled"
     context = (await run(lab, name, Script(), session.id)).unwrap()
     assert "Success: Directory check passed!" in str(context["final_summary"])
+
+
+async def test_the_upgrade_recipe_is_approved_stage_by_stage(lab: Lab) -> None:
+    agent = ScriptedAgent(lambda request: f"answer of {request.path}")
+    async with lab.runtime(agents=agent) as runtime:
+        session = await runtime.start(CORPUS / "dependency-upgrade-staged-recipe.yaml", {"project_path": "src"})
+        result = await session.wait()
+        passed = []
+        while result.status is SessionStatus.PAUSED:
+            assert result.gate is not None
+            passed.append(result.gate.asked.stage)
+            assert "answer of" in result.gate.asked.prompt
+            await runtime.approve(result.session_id, passed[-1], f"to {passed[-1]}")
+            result = await (await runtime.resume(result.session_id)).wait()
+    assert result.status is SessionStatus.COMPLETED
+    assert passed == ["validation", "phase-1-security", "phase-2-minor", "phase-3-major"]
+    assert agent.started == 6
+    assert result.final_output == "answer of phase-3-major/generate-phase3-commands"

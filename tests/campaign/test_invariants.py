@@ -1,22 +1,20 @@
-"""What must always hold (design.md section 5), and language section 13 where it is about running: real processes.
+"""What must always hold, through real processes.
 
 What the nine situations, the matrix and the kills have shown already is not repeated here.
 """
 
 from __future__ import annotations
 
-import random
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from tests.campaign.lab import PATIENCE, Lab, Runner, eventually, takes_less_than
-from trio_recipes import CancellationStatus, SessionManager, load_recipe, open_runtime
-from trio_recipes.events import CancelRequested, ScopeFinished
+from tests.campaign.lab import Lab, Runner, bash, eventually, takes_less_than
+from trio_recipes import CancellationStatus
+from trio_recipes.events import CancelRequested
 from trio_recipes.testing import assert_no_survivors, survivors
 
 pytestmark = pytest.mark.slow
@@ -28,10 +26,6 @@ def held_at_a(lab: Lab, *steps: dict[str, Any], **content: Any) -> Runner:
     runner = lab.run(lab.write("held", steps=[lab.step("a"), *steps], **content))
     eventually(lambda: lab.begun("a"))
     return runner
-
-
-def bash(name: str, command: str, **fields: Any) -> dict[str, Any]:
-    return {"id": name, "type": "bash", "command": command, **fields}
 
 
 # --- 1: no request is lost ---------------------------------------------------------------------------------------
@@ -379,85 +373,3 @@ def test_an_unknown_session_is_refused(lab: Lab, command: str) -> None:
     done = lab.command(command, "0123456789abcdef-20200101-000000_recipe")
     assert done.code == 2
     assert "Traceback" not in done.stderr
-
-
-# --- language section 13: timeout, retry, on_error on every kind -------------------------------------------------
-
-
-def test_continue_covers_a_timeout(lab: Lab) -> None:
-    late = bash("late", "sleep 300 & sleep 300", timeout=1, on_error="continue", output="late")
-    runner = lab.run(lab.write("late", steps=[late, lab.step("b")]))
-    with takes_less_than(8):
-        assert runner.ended()["status"] == "completed"
-    assert lab.context(runner.session_id)["late"] is None
-
-
-def test_retry_holds_for_bash_steps(lab: Lab) -> None:
-    flaky = lab.step("flaky", retry={"max_attempts": 3, "initial_delay": 0.01})
-    flaky["command"] += '; [ "$TRIO_RECIPES_ATTEMPT" = 3 ]'
-    assert lab.run(lab.write("flaky", steps=[flaky])).ended()["status"] == "completed"
-    assert lab.executions() == {"flaky": 3}
-    assert len({entry.key for entry in lab.ledger()}) == 1  # one idempotency key for all attempts
-
-
-def test_retry_holds_for_recipe_steps(lab: Lab) -> None:
-    flaky = lab.step("a")
-    flaky["command"] += f"; [ -e {lab.root}/second ] || {{ touch {lab.root}/second; exit 1; }}"
-    lab.write("sub", steps=[flaky])
-    retry = {"max_attempts": 2, "initial_delay": 0.01}
-    call = {"id": "call", "type": "recipe", "recipe": "sub.yaml", "retry": retry}
-    assert lab.run(lab.write("caller", steps=[call])).ended()["status"] == "completed"
-    assert lab.executions() == {"a": 2}
-
-
-@pytest.mark.parametrize("on_error", ["fail", "continue"])
-def test_a_timeout_holds_for_recipe_steps(lab: Lab, on_error: str) -> None:
-    lab.write("sub", steps=[bash("nap", "sleep 300")])
-    call = {
-        "id": "call",
-        "type": "recipe",
-        "recipe": "sub.yaml",
-        "timeout": 1,
-        "on_error": on_error,
-        "output": "called",
-    }
-    runner = lab.run(lab.write("caller", steps=[call, lab.step("after")]))
-    last = runner.ended()
-    assert last["status"] == ("completed" if on_error == "continue" else "failed")
-    timeouts = [e.failure for e in lab.events(runner.session_id) if isinstance(e, ScopeFinished) and e.path == "call"]
-    assert [str(failure.kind) for failure in timeouts if failure] == ["timeout"]
-
-
-# --- many at once ------------------------------------------------------------------------------------------------
-
-
-async def test_twenty_sessions_in_one_runtime_stopped_by_anybody(lab: Lab) -> None:
-    """Each ends as it was asked to, none because of another; resumed, all give what they should."""
-    chance = random.Random(20)
-    loop: dict[str, Any] = {"foreach": "{{items}}", "parallel": 2, "collect": "results"}
-    step = bash("scan", "sleep 0.02; echo {{item}}", **loop)
-    recipe = lab.write("loop", context={"items": list(range(8))}, steps=[step])
-    manager = SessionManager(lab.store)
-
-    async def stop_somehow(session: Any, how: str) -> None:
-        await trio.sleep(chance.uniform(0, 0.2))
-        if how == "api":
-            session.cancel(immediate=True)
-        elif how == "manager":
-            await trio.to_thread.run_sync(manager.request_cancellation, session.id, lab.root, True)
-
-    with trio.fail_after(PATIENCE * 2):
-        async with open_runtime(store=str(lab.store), project=lab.root, durability="process") as runtime:
-            loaded = load_recipe(recipe)
-            sessions = [await runtime.start(loaded) for _ in range(20)]
-            async with trio.open_nursery() as nursery:
-                for number, session in enumerate(sessions):
-                    nursery.start_soon(stop_somehow, session, ("api", "manager", "nobody")[number % 3])
-            results = [await session.wait() for session in sessions]
-            assert {str(result.status) for result in results[2::3]} == {"completed"}
-            assert {str(result.status) for result in results} <= {"completed", "cancelled"}
-            for result in results:
-                assert_no_survivors(result.session_id)
-                if str(result.status) == "cancelled":
-                    again = await runtime.resume(result.session_id)
-                    assert (await again.wait()).unwrap()["results"] == list(range(8))

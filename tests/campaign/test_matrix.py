@@ -8,86 +8,27 @@ runner. To be affordable, both come from one process that has imported everythin
 
 from __future__ import annotations
 
-import json
-import os
-import select
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from attrs import define, field, frozen
 
+from tests.campaign.cells import CELLS, Cell
+from tests.campaign.forked import NOTICED, Forked, Zygote
 from tests.campaign.lab import PATIENCE, Lab, eventually
 from tests.campaign.shapes import SHAPES, Shape, every_step_once, last_end, only_steps_started_before
+from tests.campaign.slow_commit import SlowCommit
 from tests.campaign.zygote import records_end
-from trio_recipes import CancellationStatus, Runtime, Session, SessionFinishedError, load_recipe, open_runtime
+from trio_recipes import CancellationStatus, Session, SessionFinishedError, load_recipe
 from trio_recipes.events import Level, Source, Stamped
-from trio_recipes.store import session_file
 from trio_recipes.testing import assert_no_survivors
 
-LEVELS = ("graceful", "immediate", "grace")
-MOMENTS = ("before", "first", "between", "commit", "last")
-
-SHORT, LONG = 0.1, 30.0
-"""Grace periods: for steps that are held beyond it, and where they are not."""
-NOTICED = "finishing the steps in hand"
-"""What a runner tells people when a signal has reached its session."""
-
-
-@frozen
-class Cell:
-    """One combination.
-
-    Args:
-        shape: of the recipe.
-        moment: of the request.
-        level: of the request.
-    """
-
-    shape: str
-    moment: str
-    level: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether steps are in flight, held, at the moment of the request."""
-        return self.moment in ("first", "last")
-
-    @property
-    def grace(self) -> float | None:
-        """The grace period to ask for; where steps are held, it passes."""
-        if self.level != "grace":
-            return None
-        return SHORT if self.holds else LONG
-
-    @property
-    def ends(self) -> Level:
-        """The level at which the session ends."""
-        stops_now = self.level == "immediate" or (self.level == "grace" and self.holds)
-        return Level.IMMEDIATE if stops_now else Level.GRACEFUL
-
-    @property
-    def too_late(self) -> bool:
-        """Whether nothing was left to start, and what was in hand could finish."""
-        return self.moment == "last" and self.level == "graceful"
-
-    def held(self, shape: Shape) -> tuple[str, ...]:
-        """The steps to hold until the request has been noticed."""
-        return {"before": (), "first": shape.first, "last": shape.last}.get(self.moment, shape.next)
-
-    def __str__(self) -> str:
-        return f"{self.shape}-{self.moment}-{self.level}"
-
-
-CELLS = [Cell(shape, moment, level) for shape in SHAPES for moment in MOMENTS for level in LEVELS]
 cells = pytest.mark.parametrize("cell", CELLS, ids=str)
 
 
@@ -96,20 +37,12 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     """The context that an uninterrupted run of each shape gives."""
 
     async def run(lab: Lab, shape: Shape) -> dict[str, Any]:
-        async with runtime_in(lab) as runtime:
+        async with lab.runtime() as runtime:
             session = await runtime.start(shape.file)
             return dict((await session.wait()).unwrap())
 
     labs = {name: Lab(tmp_path_factory.mktemp(name)) for name in SHAPES}
     return {name: trio.run(run, labs[name], make(labs[name])) for name, make in SHAPES.items()}
-
-
-@asynccontextmanager
-async def runtime_in(lab: Lab, **options: Any) -> AsyncGenerator[Runtime]:
-    """A runtime of this process; syncing the disk is not the point here."""
-    with trio.fail_after(PATIENCE):
-        async with open_runtime(store=str(lab.store), project=lab.root, durability="process", **options) as runtime:
-            yield runtime
 
 
 # --- what must hold in every cell --------------------------------------------------------------------------------
@@ -124,7 +57,7 @@ async def check(
     _check_ledger(lab, shape, cell, session_id)
     before, finished = lab.ledger(), lab.finished(session_id)
     lab.release()
-    async with runtime_in(lab) as runtime:
+    async with lab.runtime() as runtime:
         if cell.too_late:
             with pytest.raises(SessionFinishedError):
                 await runtime.resume(session_id)
@@ -177,30 +110,6 @@ async def until(condition: Callable[[], object]) -> None:
         await trio.sleep(0.003)
 
 
-# --- a commit that takes its time --------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class SlowCommit:
-    """Keeps the transaction that records the end of ``path`` open until told to go on."""
-
-    path: str
-    reached: threading.Event = field(factory=threading.Event)
-    go: threading.Event = field(factory=threading.Event)
-
-    def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Put it in the way of the store."""
-        insert = session_file._insert  # pyright: ignore[reportPrivateUsage]
-
-        def inserted(connection: Any, rows: Any) -> None:
-            insert(connection, rows)
-            if any(records_end(row[3], row[4], self.path) for row in rows) and not self.reached.is_set():
-                self.reached.set()
-                assert self.go.wait(PATIENCE)
-
-        monkeypatch.setattr(session_file, "_insert", inserted)
-
-
 # --- in this process ---------------------------------------------------------------------------------------------
 
 Ask = Callable[[Session], None]
@@ -223,7 +132,7 @@ async def run_and_stop(
         if cell.moment == "between" and records_end(stamped.event.name, stamped.event.path, shape.path):
             ask(box[0])  # nothing else happens in the loop meanwhile: what follows has not been decided
 
-    async with runtime_in(lab, observe=observe) as runtime:
+    async with lab.runtime(observe=observe) as runtime:
         box.append(session := await runtime.start(shape.file))
         if cell.moment == "commit":
             await until(slow.reached.is_set)
@@ -258,42 +167,6 @@ async def test_through_the_api(
 
 
 # --- from another process ----------------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class Zygote:
-    """The other process: runs ``cancel`` for us, and forks runners."""
-
-    process: subprocess.Popen[str]
-    _read: bytes = b""
-
-    def ask(self, **what: Any) -> dict[str, Any]:
-        """Have it do something and wait for its answer."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{json.dumps(what)}\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def answer(self) -> dict[str, Any]:
-        """Its next answer."""
-        assert self.process.stdout is not None
-        while b"\n" not in self._read:
-            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
-            assert ready, "the other process does not answer"
-            self._read += os.read(self.process.stdout.fileno(), 65536)
-        line, _, self._read = self._read.partition(b"\n")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def cancel(self, lab: Lab, session_id: str, cell: Cell, during: SlowCommit | None = None) -> None:
-        """Run the ``cancel`` command; with a commit under way, let that go on once the command has begun."""
-        options = [session_id, "--store", str(lab.store)]
-        options += ["--immediate"] if cell.level == "immediate" else []
-        options += ["--grace", str(cell.grace)] if cell.grace is not None else []
-        self.ask(cancel=options)
-        if during is not None:
-            during.go.set()
-        assert self.answer() == {"code": 0}
 
 
 @pytest.fixture(scope="module")
@@ -336,64 +209,13 @@ async def _stop_unstarted(lab: Lab, shape: Shape, cancel: Callable[[str], None])
     """A session that exists and has not begun is asked to stop; whoever begins it then finds the request."""
     session_id = lab.manager.create_session(load_recipe(shape.file), lab.root, shape.file)
     cancel(session_id)
-    async with runtime_in(lab) as runtime:
+    async with lab.runtime() as runtime:
         session = await runtime.resume(session_id)
         await session.wait()
     return session_id
 
 
 # --- by signals --------------------------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class Forked:
-    """A runner that the zygote has forked: the command line's own ``main``."""
-
-    lab: Lab
-    zygote: Zygote
-    pid: int = 0
-    last: signal.Signals = signal.SIGINT
-
-    def start(self, shape: Shape, cell: Cell) -> None:
-        """Start it, to be paused at the cell's moment."""
-        moments = {"before": "create", "between": "between", "commit": "commit"}
-        pause = {"at": moments[cell.moment], "path": shape.path} if cell.moment in moments else {}
-        arguments = ["run", str(shape.file), "--json", "--store", str(self.lab.store), "--durability", "process"]
-        arguments += ["--grace", str(cell.grace)] if cell.grace is not None else []
-        out, err = str(self.lab.root / "out"), str(self.lab.root / "err")
-        self.pid = self.zygote.ask(run=arguments, out=out, err=err, folder=str(self.lab.root), pause=pause)["pid"]
-
-    def send(self, cell: Cell, *, loop_runs: bool) -> None:
-        """Ctrl+C; Ctrl+C twice, or with SIGTERM where two of the same kind would be one; SIGTERM with its grace."""
-        if cell.level == "grace":
-            self._signal(signal.SIGTERM)
-        else:
-            self._signal(signal.SIGINT)
-        if loop_runs:
-            eventually(lambda: NOTICED in self.complaints)
-        if cell.level == "immediate":
-            self._signal(signal.SIGINT if loop_runs else signal.SIGTERM)
-        if loop_runs and cell.level == "immediate":
-            eventually(lambda: "stopping now" in self.complaints)
-
-    def _signal(self, number: signal.Signals) -> None:
-        self.last = number
-        os.kill(self.pid, number)
-        pending = ("SigPnd:\t" + "0" * 16, "ShdPnd:\t" + "0" * 16)
-        eventually(lambda: all(line in Path(f"/proc/{self.pid}/status").read_text() for line in pending))
-
-    @property
-    def complaints(self) -> str:
-        """What it tells people."""
-        return (self.lab.root / "err").read_text()
-
-    def go_on(self) -> None:
-        """End the pause."""
-        (self.lab.root / "go").touch()
-
-    def code(self) -> int:
-        """Wait for its end."""
-        return int(self.zygote.ask(wait=self.pid)["code"])
 
 
 @cells

@@ -7,56 +7,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.runtime.cleanups import LOOP, STAGES, SUB, TWO, began, nested, told
 from tests.runtime.harness import World, fails, graceful, immediate, recipe, takes
-from trio_recipes.events import RunEnded, ScopeStatus, SessionStatus, Source, WorkEnded
+from trio_recipes.events import ScopeStatus, SessionStatus, Source
 from trio_recipes.failure import FailureKind
-from trio_recipes.language.model import Recipe
 from trio_recipes.runtime.ports import LeafCall, Reply
-
-TWO = """
-steps:
-- {id: a, type: bash, command: A}
-- {id: b, type: bash, command: B}
-finally:
-- {id: f, type: bash, command: "{{_outcome}}"}
-- {id: g, type: bash, command: G}
-"""
-NESTED = """
-steps:
-- {id: call, type: recipe, recipe: sub%s}
-- {id: b, type: bash, command: B}
-finally:
-- {id: f, type: bash, command: "{{_outcome}}"}
-"""
-SUB = recipe(
-    "steps:\n- {id: a, type: bash, command: A}\nfinally: [{id: f, type: bash, command: '{{_outcome}}'}]", "sub"
-)
-LOOP = """
-context: {items: [x, y]}
-steps:
-- id: loop
-  foreach: "{{items}}"
-  parallel: %s
-  on_error: %s
-  finally: [{id: f, type: bash, command: "{{_outcome}}"}]
-  steps:
-  - {id: a, type: bash, command: A}
-  - {id: b, type: bash, command: B}
-"""
-
-
-def nested(options: str = "") -> tuple[Recipe, dict[str, Recipe]]:
-    return recipe(NESTED % options), {"sub": SUB}
-
-
-def told(world: World) -> list[tuple[str, str]]:
-    """What each ``finally`` of the last run was told, in the order of their beginning."""
-    return [(event.path, str(event.outcome)) for event in world.of(WorkEnded) if event.path]
-
-
-def began(world: World) -> list[str]:
-    return [path for _, path in world.leaves.begun]
-
 
 # --- when it runs ------------------------------------------------------------------------------------------------
 
@@ -182,17 +137,6 @@ async def test_not_for_a_host_that_is_cancelled_already(autojump_clock: MockCloc
     world = World(recipe(TWO))
     await world.run_in_host(0)
     assert (began(world), told(world)) == ([], [])
-
-
-STAGES = """
-stages:
-- name: one
-  steps: [{id: a, type: bash, command: A}]
-  finally: [{id: f, type: bash, command: "{{_outcome}}"}]
-  approval: {required: true, prompt: go on?}
-- {name: two, steps: [{id: b, type: bash, command: B}], finally: [{id: f, type: bash, command: F}]}
-finally: [{id: f, type: bash, command: "{{_outcome}}"}]
-"""
 
 
 async def test_not_at_a_pause(autojump_clock: MockClock) -> None:
@@ -358,113 +302,3 @@ async def test_it_belongs_to_the_body_so_it_runs_at_the_end_of_each_attempt(auto
     outcomes = [("call/~finally", "failed"), ("call/~finally", "completed"), ("~finally", "completed")]
     assert told(world) == outcomes
     assert began(world) == ["call/a", "call/~finally/f"] * 2 + ["b", "~finally/f"]
-
-
-# --- over several runs -------------------------------------------------------------------------------------------
-
-
-async def test_a_resume_that_continues_the_body_runs_it_again(autojump_clock: MockClock) -> None:
-    world = World(recipe(TWO))
-    await world.run((0.5, graceful()))
-    ended = await world.run()
-    assert ended.status is SessionStatus.COMPLETED
-    assert began(world) == ["b", "~finally/f", "~finally/g"]
-    assert world.finished("~finally/f").value == "completed"
-
-
-async def test_a_resume_that_is_stopped_at_once_does_not(autojump_clock: MockClock) -> None:
-    world = World(recipe(TWO))
-    await world.run((0.5, graceful()))
-    for request in (graceful(), immediate()):
-        assert (await world.run((0, request))).status is SessionStatus.CANCELLED
-        assert (began(world), told(world)) == ([], [])
-
-
-async def killed(world: World, after: float) -> None:
-    """Run, and break off without a trace, as ``kill -9`` does."""
-    engine = world.prepare()
-    kept: list[Any] = []
-
-    async def doomed() -> None:
-        await engine.run()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(doomed)
-        await trio.sleep(after)
-        kept += world.log.events
-        world.engine.driver.run.tree.forcible.force()
-        nursery.cancel_scope.cancel()
-    world.log.events[:] = kept
-
-
-async def test_a_crash_inside_repeats_only_what_had_not_finished(autojump_clock: MockClock) -> None:
-    world = World(recipe(TWO))
-    await killed(world, 3.5)
-    ended = await world.run()
-    assert ended.status is SessionStatus.COMPLETED
-    assert began(world) == ["~finally/g"]
-
-
-LEVELS = """
-stages:
-- name: one
-  finally: [{id: f, type: bash, command: "{{_outcome}}"}]
-  steps:
-  - {id: call, type: recipe, recipe: sub}
-finally: [{id: f, type: bash, command: "{{_outcome}}"}]
-"""
-
-
-@pytest.mark.parametrize("request_", [graceful, immediate])
-async def test_what_a_crash_left_is_cleaned_up_though_the_resume_is_stopped_at_once(
-    autojump_clock: MockClock, request_: Any
-) -> None:
-    world = World(recipe(LEVELS), {}, {"sub": SUB})
-    await killed(world, 0.5)
-    ended = await world.run((0, request_()))
-    assert ended.status is SessionStatus.CANCELLED
-    places = ["one/call/~finally", "one/~finally", "~finally"]
-    assert told(world) == [(place, "cancelled") for place in places]
-    assert began(world) == [f"{place}/f" for place in places]
-
-
-async def finish(world: World, *requests: Any) -> RunEnded:
-    """The finisher's run."""
-    engine = world.prepare()
-    engine.driver.run.finishing = True
-    engine.driver.run.gates.asks = False
-    for request in requests:
-        engine.deliver(request)
-    return world.end(await engine.run())
-
-
-@pytest.mark.parametrize("request_", [graceful, immediate])
-async def test_a_run_that_only_finishes_runs_what_is_due_and_nothing_else(
-    autojump_clock: MockClock, request_: Any
-) -> None:
-    world = World(recipe(LEVELS), {}, {"sub": SUB})
-    await killed(world, 0.5)
-    ended = await finish(world, request_())
-    assert ended.status is SessionStatus.CANCELLED
-    assert told(world) == [(place, "cancelled") for place in ("one/call/~finally", "one/~finally", "~finally")]
-    assert all("~finally" in path for path in began(world))
-    assert (await world.run()).status is SessionStatus.COMPLETED
-    assert began(world)[0] == "one/call/a"
-    assert [outcome for _, outcome in told(world)] == ["completed"] * 3
-
-
-async def test_a_paused_session_that_is_finished_cleans_up_what_had_begun(autojump_clock: MockClock) -> None:
-    world = World(recipe(STAGES))
-    await world.run()
-    ended = await finish(world, graceful())
-    assert ended.status is SessionStatus.CANCELLED
-    assert told(world) == [("~finally", "cancelled")]
-
-
-async def test_a_body_that_had_failed_is_not_told_as_cancelled_when_it_is_finished(autojump_clock: MockClock) -> None:
-    world = World(recipe(TWO), {"a": fails()})
-    await killed(world, 2.5)
-    assert told(world) == [("~finally", "failed")]
-    await finish(world, graceful())
-    assert told(world) == [("~finally", "failed")]
-    assert began(world) == ["~finally/g"]
