@@ -12,7 +12,7 @@ tell them apart by class and never by text:
   raised only by ``SessionResult.unwrap()`` and ``run_recipe``.
 * :class:`InternalError`: a promise of this package was broken. Please report it.
 
-Failures of steps are values (:class:`trio_recipes.failure.Failure`), not exceptions: see design.md section 3.
+Failures of steps are values (:class:`trio_recipes.failure.Failure`), not exceptions.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ExpressionError(RecipeError):
 
 
 class ValueRefusedError(RecipeError, TypeError):
-    """A value can't be a variable: variables hold JSON values only (decisions.md, "Events, ids, paths, values")."""
+    """A value can't be a variable: variables hold JSON values only."""
 
 
 class ConfigurationError(RecipesError):

@@ -9,7 +9,7 @@ from attrs import evolve
 from trio_recipes.classes import define, frozen
 
 STDERR_TAIL = 4096
-"""Bytes of stderr kept for a message; all of it stays in the record (decisions.md)."""
+"""Bytes of stderr kept for a message; all of it stays in the record."""
 
 
 @define

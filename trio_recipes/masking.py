@@ -1,4 +1,4 @@
-"""Hiding the values of secrets in text: pure, and the same for whatever leaves the runner's memory (decisions.md).
+"""Hiding the values of secrets in text: pure, and the same for whatever leaves the runner's memory.
 
 Exact occurrences are hidden: of each text in a value, as it is, and as JSON and ``repr`` write it. Shorter values than
 :data:`SHORTEST` can't be told from ordinary text, and are not.

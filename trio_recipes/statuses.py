@@ -6,7 +6,7 @@ from enum import IntEnum, StrEnum
 
 
 class Level(IntEnum):
-    """How urgently a scope is asked to stop; it only rises within a run (design.md section 5, item 2)."""
+    """How urgently a scope is asked to stop; it only rises within a run."""
 
     NONE = 0
     GRACEFUL = 1
@@ -14,7 +14,7 @@ class Level(IntEnum):
 
 
 class Source(StrEnum):
-    """By which door a cancellation came (design.md section 5, item 7)."""
+    """By which door a cancellation came."""
 
     USER = "user"
     SIGNAL = "signal"
@@ -30,7 +30,7 @@ class Source(StrEnum):
 
 
 class ScopeStatus(StrEnum):
-    """Where a scope stands (decisions.md, "Sessions, runs, states")."""
+    """Where a scope stands."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -43,7 +43,7 @@ class ScopeStatus(StrEnum):
 
 
 class SessionStatus(StrEnum):
-    """Where a session stands (decisions.md, "Sessions, runs, states")."""
+    """Where a session stands."""
 
     CREATED = "created"
     QUEUED = "queued"

@@ -1,7 +1,7 @@
 """What a variable can hold: JSON values, normalised where they enter and treated as immutable afterwards.
 
-decisions.md, "Events, ids, paths, values": tuple -> list, date -> ISO text, attrs class -> mapping; non-string keys,
-NaN, Infinity, bytes and other objects are refused.
+Tuple -> list, date -> ISO text, attrs class -> mapping; non-string keys, NaN, Infinity, bytes and other objects are
+refused.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Campaigns against the promises of design.md section 5, and the figures of docs/reliability.md."""
+"""Campaigns against what must always hold, and the figures of docs/reliability.md."""

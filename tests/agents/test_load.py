@@ -222,7 +222,7 @@ def test_mistakes_of_the_projects_and_the_users_files(tmp_path: Path, config_hom
         configured_agents(None, tmp_path)
 
 
-# --- trust: decisions.md, "Trust" --------------------------------------------------------------------------------
+# --- trust -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("section", ["agents", "providers"])

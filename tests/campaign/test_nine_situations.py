@@ -1,4 +1,4 @@
-"""The nine situations in which the other engine fails (design.md section 5), each through real processes."""
+"""The nine situations in which the other engine fails, each through real processes."""
 
 import signal
 import subprocess

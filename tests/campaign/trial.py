@@ -29,7 +29,7 @@ from trio_recipes.testing import (
 )
 
 DEATH_SECONDS: Final = 1.0
-"""Within which the processes of a runner that was killed are dead (design.md section 5, item 9)."""
+"""Within which the processes of a runner that was killed are dead."""
 
 KINDS: Final = ("scope_started", "scope_finished", "output", "attempt_started", "run_started", "waiting", "work_ended")
 

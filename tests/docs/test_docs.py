@@ -21,6 +21,7 @@ FENCED = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTAL
 CODE_SPAN = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\]\(<?([^)>\s]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+PAGE = re.compile(r"\b[\w-]+\.md\b")
 WITH_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
@@ -87,6 +88,13 @@ def test_the_checker_finds_what_is_broken(tmp_path: Path) -> None:
     )
     assert broken_links(page) == ["gone.md", "page.md#other", "gone.txt"]
     assert python_blocks(page) == [(7, "x = (\n")]
+
+
+def test_sources_send_readers_to_pages_that_are_there() -> None:
+    pages = {page.name for page in PAGES}
+    sources = [file for folder in ("trio_recipes", "benchmarks") for file in (ROOT / folder).rglob("*.py")]
+    gone = {(name_of(file), page) for file in sources for page in PAGE.findall(file.read_text()) if page not in pages}
+    assert gone == set()
 
 
 def test_the_tests_that_the_page_on_security_names_are_there() -> None:

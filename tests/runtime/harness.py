@@ -256,7 +256,7 @@ def immediate(at: str = "", **more: Any) -> Cancellation:
 
 
 class EventChecker:
-    """The invariants of design.md section 5 that the last run's events show by themselves."""
+    """What must always hold, as far as the last run's events show it by themselves."""
 
     def __init__(self, world: World) -> None:
         self.world = world

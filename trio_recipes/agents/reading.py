@@ -62,7 +62,7 @@ def read_entry(value: Value, place: Place, *, trusted: bool) -> Entry | None:
     Args:
         value: a mapping; or just the name of a backend or a provider.
         place: where it stands.
-        trusted: False in files of the project, which must not send the user's keys anywhere (decisions.md, "Trust").
+        trusted: False in files of the project, which must not send the user's keys anywhere.
     """
     origin = place.report.file or ""
     if isinstance(value, str):

@@ -1,8 +1,8 @@
 """What can happen in a session, as frozen classes: the one vocabulary of runtime, store and front ends.
 
-Only the owner of a session writes events, in order, each once (design.md section 3, "One owner per fact"). Everything
-that is known about a session is folded from them (:mod:`trio_recipes.progress.fold`). The list is closed: readers may
-rely on there being no other kind, ignore fields they do not know, and refuse a higher ``v``.
+Only the owner of a session writes events, in order, each once. Everything that is known about a session is folded from
+them (:mod:`trio_recipes.progress.fold`). The list is closed: readers may rely on there being no other kind, ignore
+fields they do not know, and refuse a higher ``v``.
 
 Every class has a ``path``: the scope it is about, ``''`` for the session itself. When an event happened, its place in
 the order and the run it belongs to are the envelope's (:class:`Stamped`), so that making an event costs little.

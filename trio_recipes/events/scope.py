@@ -180,7 +180,7 @@ class ScopeFinished(Event):
         cancellation: who stopped it.
         exit_code: of a bash or command step.
         channel: the output channel whose bytes are its result, or None when ``value`` is.
-        value: the result of a leaf that is not text. Composites store none (decisions.md).
+        value: the result of a leaf that is not text. Composites store none.
         shown: ``value`` without secrets, if there are any in it.
         seconds: duration on the monotonic clock.
     """

@@ -81,7 +81,7 @@ class ContextChanged(Event):
 
 @frozen(kw_only=True)
 class RecordsVoided(Event):
-    """What a resume runs again, because the recipe or a variable is not what it was (decisions.md, "Frozen recipes").
+    """What a resume runs again, because the recipe or a variable is not what it was.
 
     Args:
         voided: scopes that are forgotten, with everything below them.
@@ -119,7 +119,7 @@ class RequestAnswered(Event):
 
 @frozen(kw_only=True)
 class CancellationCleared(Event):
-    """The session may be run again: its level is none from here (decisions.md: a new epoch)."""
+    """The session may be run again: its level is none from here."""
 
     name = "cancellation_cleared"
 

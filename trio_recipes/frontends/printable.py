@@ -1,4 +1,4 @@
-"""Text for people: from recipes, outputs and reasons it comes with its control characters escaped (decisions.md)."""
+"""Text for people: from recipes, outputs and reasons it comes with its control characters escaped."""
 
 from __future__ import annotations
 

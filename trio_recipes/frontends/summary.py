@@ -1,6 +1,6 @@
 """Results as an agent gets them: summaries, since its context is small and the session keeps everything.
 
-Recipe-language.md section 11: strings over 10 KB are cut with a note, larger structures become a preview with their
+By recipe-language.md section 11, strings over 10 KB are cut with a note, larger structures become a preview with their
 size. Pure; secrets are hidden by the caller, before anything is cut.
 """
 

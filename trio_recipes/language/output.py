@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trio_recipes.values import Value
 
 MAX_TEXT = 64 * 1024 * 1024
-"""Characters above which text stays text (decisions.md, "Events, ids, paths, values"); the caller says so."""
+"""Characters above which text stays text; the caller says so."""
 
 JSON_INSTRUCTION = """
 

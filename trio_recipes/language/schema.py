@@ -65,7 +65,7 @@ def parallel(value: Value, place: Place) -> int | None:
 
 
 def retry(value: Value, place: Place) -> Retry:
-    """Three attempts unless it says otherwise (section 2); unknown keys are surprising only (compatibility.md 5)."""
+    """Three attempts unless it says otherwise (section 2); unknown keys are surprising only."""
     return Retry(**{"max_attempts": 3, **read_mapping(value, place, RETRY, what="retry", lenient=True)})
 
 
@@ -91,7 +91,7 @@ def _without_nul(found: str) -> str:
 
 
 def env_value(value: Value, place: Place) -> Template:
-    """Text, or a number or boolean, which becomes text as the other engine has it (compatibility.md section 5)."""
+    """Text, or a number or boolean, which becomes text as the other engine has it."""
     if isinstance(value, (bool, int, float)):
         if isinstance(value, bool):
             place.warn(f"the variable will be '{value}'; quote the value to choose its spelling")

@@ -15,7 +15,7 @@ Channel = Literal["stdout", "stderr"]
 DEFAULT_GRACE: Final = 2.0
 """Seconds between the stop signal and SIGKILL, where nobody says anything else."""
 MAX_GRACE: Final = 60.0
-"""Seconds. More patience than this belongs into the command (decisions.md, "Processes")."""
+"""Seconds. More patience than this belongs into the command."""
 
 
 @frozen

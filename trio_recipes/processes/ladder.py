@@ -2,7 +2,7 @@
 
     running -> terminating (until a deadline) -> killing -> reaped
 
-Timeout, failure and cancellation all *join* the ladder; none restarts it (decisions.md, "Processes").
+Timeout, failure and cancellation all *join* the ladder; none restarts it.
 Two facts follow, and `test_ladder.py` holds them: levels only rise, and the deadline only comes forward.
 What each level does to processes is `stopping.py`'s business.
 """

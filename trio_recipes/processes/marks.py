@@ -2,8 +2,8 @@
 
 A process can leave its process group, its session and its parent; the environment it was started with
 stays readable in ``/proc/PID/environ`` as long as it runs, also after the death of the runner. So every
-command gets these variables, its descendants inherit them, and a sweep finds them all
-(design.md section 5, rules 4 and 9). Only a process that clears its environment gets rid of them.
+command gets these variables, its descendants inherit them, and a sweep finds them all.
+Only a process that clears its environment gets rid of them.
 """
 
 import os

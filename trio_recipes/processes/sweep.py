@@ -1,7 +1,7 @@
 """Scans of all processes, shared by everybody who needs one at that moment; and the sweep after a crash.
 
-A scan costs milliseconds and a thread. A thousand commands that are cancelled at once ask for theirs at
-once, so a scan serves all who asked before it began (decisions.md, "Processes").
+A scan costs milliseconds and a thread. A thousand commands that are cancelled at once ask for theirs at once,
+so a scan serves all who asked before it began.
 """
 
 import trio

@@ -30,7 +30,7 @@ from .stopping import Descent, Stopping, pids
 from .sweep import Sweeper
 
 DRAIN: Final = 0.1
-"""Seconds after the leader's end during which output still counts (decisions.md, "Processes")."""
+"""Seconds after the leader's end during which output still counts."""
 _LULL: Final = 0.1
 """Seconds between two looks at background processes that keep replacing each other."""
 

@@ -251,7 +251,7 @@ def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
         if event.reruns:  # what stood below it is of the time before
             progress.void_below(event.path)
     if record.status is ScopeStatus.FAILED:
-        record.failed_attempts = 0  # a failed step runs again with fresh attempts (decisions.md)
+        record.failed_attempts = 0  # a failed step runs again with fresh attempts
     record.kind, record.digest, record.started_at, record.finished_at = event.kind, event.digest, at, None
     record.failure = record.cancellation = record.exit_code = record.channel = record.answered = None
     record.status, record.handled, record.value, record.reruns = ScopeStatus.RUNNING, False, None, event.reruns

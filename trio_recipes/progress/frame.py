@@ -23,7 +23,7 @@ ENGINE_KEYS = frozenset({"recipe", "session", "step", "stage"})
 
 @define
 class Budget:
-    """Agent steps taken over the whole tree; reused ones count (decisions.md)."""
+    """Agent steps taken over the whole tree; reused ones count."""
 
     limit: int
     taken: int = 0

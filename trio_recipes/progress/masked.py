@@ -1,4 +1,4 @@
-"""Events without secrets: as the runner records them, and as everybody shows them (decisions.md, "Secrets").
+"""Events without secrets: as the runner records them, and as everybody shows them.
 
 What a step puts out is recorded as it came, since resume needs it, with a note of where secrets stand in it: so whoever
 reads the record can hide them without knowing them. All other texts are recorded without.

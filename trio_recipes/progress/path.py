@@ -1,8 +1,8 @@
 """The name of a scope inside its session: ``audit/scan[3]/report``; ``''`` is the session itself.
 
-decisions.md, "Events, ids, paths, values": segments are joined by ``/``; a segment is a name as written plus ``[n]``
-for iterations, counted from 0; ``~finally`` is reserved; letters are ASCII. Paths are plain strings: they are made for
-every scope, compared and stored, and never parsed on the way.
+Segments are joined by ``/``; a segment is a name as written plus ``[n]`` for iterations, counted from 0; ``~finally``
+is reserved; letters are ASCII. Paths are plain strings: they are made for every scope, compared and stored, and never
+parsed on the way.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The value and effects of what is finished, recomputed from its leaves' records: pure and synchronous.
 
-Only leaves' outputs are stored (decisions.md); a composite's record says how it ended, and walking it again over its
+Only leaves' outputs are stored; a composite's record says how it ended, and walking it again over its
 leaves' records gives its value and its effect on the variables. The same walks run live: see ``asks.py``.
 """
 

@@ -3,8 +3,8 @@
 The walk asks for one scope after the other, as a run would. As long as the records answer in the same order, for steps
 of the same definition that refer to nothing that has changed, they are kept. At the first one that does not, that part
 of the walk ends; what it has not come to by then follows from what has changed. So "the first step whose definition
-differs, everything after it in its scope, and everything after each ancestor" (decisions.md, "Frozen recipes") is
-nowhere spelled out: in a sequence that is what a walk does not reach, and in a graph the steps that depend on it.
+differs, everything after it in its scope, and everything after each ancestor" is nowhere spelled out: in a sequence
+that is what a walk does not reach, and in a graph the steps that depend on it.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Standing(NamedTuple):
 
     @property
     def cancellation(self) -> CancellationStatus:
-        """The public projection of level and outcome (decisions.md: computed in this one place)."""
+        """The public projection of level and outcome."""
         if self.cancelled:
             return CancellationStatus.CANCELLED
         return CancellationStatus.NONE if self.status in _ENDED_OTHERWISE else _PUBLIC[self.level]

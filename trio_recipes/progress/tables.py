@@ -25,7 +25,7 @@ SESSION_MOVES: Final[dict[SessionStatus, frozenset[SessionStatus]]] = {
     S.CANCELLED: frozenset({S.RUNNING}),
     S.INTERRUPTED: frozenset({S.RUNNING, S.CANCELLING, S.CANCELLED, S.DENIED}),
 }
-"""decisions.md: completed and denied are final; failed, cancelled, paused and interrupted may be resumed."""
+"""Completed and denied are final; failed, cancelled, paused and interrupted sessions may be resumed."""
 
 SCOPE_MOVES: Final[dict[ScopeStatus, frozenset[ScopeStatus]]] = {
     C.PENDING: frozenset({C.RUNNING, C.SKIPPED, C.FAILED, C.CANCELLED}),
@@ -96,8 +96,7 @@ def judge(status: SessionStatus, now: Level, asked: Level, *, escalates: bool) -
         status: of the session, at the moment of the request.
         now: the level that holds for the scope asked for.
         asked: graceful or immediate.
-        escalates: whether a second graceful request by this door means "now" (decisions.md: Ctrl+C,
-            ``SessionManager``, the tool and the command line; not one that carries a grace period).
+        escalates: whether a second graceful request by this door means "now".
     """
     if status in _ENDED:
         return Verdict(_ENDED[status], now)

@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def iso(at: int) -> str:
-    """Microseconds since the epoch as ISO 8601 in UTC, with microseconds and ``Z`` (decisions.md)."""
+    """Microseconds since the epoch as ISO 8601 in UTC, with microseconds and ``Z``."""
     return datetime.fromtimestamp(at / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

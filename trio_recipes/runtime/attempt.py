@@ -1,7 +1,7 @@
 """Attempts of one pass: timeout, retry and back-off (recipe-language.md sections 2 and 8), for leaves and composites.
 
 A cancellation is never an attempt's failure: it unwinds through here untouched, or ends the waits between attempts.
-An attempt that was interrupted or cancelled uses up nothing (decisions.md).
+An attempt that was interrupted or cancelled uses up nothing.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Attempts:
         if not await pacer.acquire(self.scope):
             return CANCELLED
         try:
-            outcome = await self._timed(attempt)  # its timeout starts here: with the slot in hand (decisions.md)
+            outcome = await self._timed(attempt)  # its timeout starts here: with the slot in hand
         finally:
             pacer.release(self.scope)
         pacer.note(outcome)
@@ -146,7 +146,7 @@ class Attempts:
         return self._timed_out(attempt, seconds) if limit.cancelled_caught else outcome
 
     def _timed_out(self, attempt: int, seconds: float) -> Outcome:
-        if self.scope.draining:  # decisions.md, "Processes": a cancellation during a timeout's ladder wins
+        if self.scope.draining:  # a cancellation during a timeout's ladder wins
             return CANCELLED
         step = self.ask.step
         text = f"step '{step.id}' timed out after {seconds:g} s"
@@ -210,7 +210,7 @@ class Attempts:
 
 
 def _was_killed(reply: Reply) -> bool:
-    """Whether a process was ended by a signal that stops a whole group: stopped, then, not failed (decisions.md)."""
+    """Whether a process was ended by a signal that stops a whole group: stopped, then, not failed."""
     return reply.failure is not None and reply.exit_code in _STOPPED
 
 

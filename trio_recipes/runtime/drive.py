@@ -261,7 +261,7 @@ def _at_edge(ask: Pass | Enter, scope: Scope, raw: Outcome) -> Outcome:
     """Turn how a scope ended into what its parent sees.
 
     A cancellation from above is passed on as it is: nothing swallows it. One that was asked for at this very scope is,
-    at its edge, one failure of kind ``cancelled``, never retried, handled by ``on_error`` (decisions.md).
+    at its edge, one failure of kind ``cancelled``, never retried, handled by ``on_error``.
     """
     if raw.status is ScopeStatus.CANCELLED:
         own, parent = scope.own, scope.parent

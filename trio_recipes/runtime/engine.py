@@ -93,7 +93,7 @@ class Engine:
         return outcome
 
     def _ended(self) -> RunEnded:
-        """How the run ended: no failure outvotes a cancellation (design.md section 5, item 6)."""
+        """How the run ended: no failure outvotes a cancellation."""
         if self.outcome.goes_on:
             return RunEnded(status=SessionStatus.COMPLETED)
         if self.cancellation is not None:

@@ -143,7 +143,7 @@ class LeafCall:
 
     @property
     def key(self) -> str:
-        """The idempotency key: equal across attempts, runs and crashes (decisions.md)."""
+        """The idempotency key: equal across attempts, runs and crashes."""
         return f"{self.session_id}/{self.path}"
 
     def output(self, channel: str, data: bytes, *, background: bool = False) -> None:

@@ -6,9 +6,9 @@ Rules that everything here serves:
 * *Immediate* is ``CancelScope.cancel``: trio delivers it to everything below and to nothing else.
 * *Graceful* is a fact on one node. A node is draining if it or an ancestor has been asked to stop, found by climbing:
   there is no copy of the flag to forget, so a scope that is made under a draining one is born draining.
-* trio keeps the first reason only, and none for deadlines: who, how and why are kept here (trio-facts section 1).
+* trio keeps the first reason only, and none for deadlines: who, how and why are kept here.
 * This file is the only place of the runtime that opens nurseries: ``Cancelled`` groups are collapsed at each of them,
-  without which a deep cancellation crashes plain trio (trio-facts section 11).
+  without which a deep cancellation (about 350 levels) crashes plain trio.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class ScopeTree:
 
     Args:
         open: by path.
-        held: requests for paths that have not begun: such a scope is born cancelled (decisions.md, "Subtree cancel").
+        held: requests for paths that have not begun: such a scope is born cancelled.
         asked: the strongest request for each path, those that are held included. It holds for the run: also if the part
             begins once more because a retry of something around it does.
         ended: paths of scopes that ended in this run.
@@ -203,7 +203,7 @@ class ScopeTree:
             self.stopped_at = path
 
     def host_cancellation(self) -> Cancellation:
-        """What is recorded when the host's own scope was cancelled around the runtime (design.md section 4)."""
+        """What is recorded when the host's own scope was cancelled around the runtime."""
         return Cancellation(Level.IMMEDIATE, Source.HOST, reason="host scope cancelled")
 
 
@@ -226,7 +226,7 @@ async def concurrent() -> AsyncGenerator[trio.Nursery]:
 
 
 def collapse(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception that a nursery's group stands for (trio-facts sections 7 and 11)."""
+    """The one exception that a nursery's group stands for."""
     cancelled, rest = group.split(trio.Cancelled)
     if rest is None:
         assert cancelled is not None

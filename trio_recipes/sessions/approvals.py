@@ -38,7 +38,7 @@ def approval_view(gate: GateRecord) -> dict[str, Any]:
 
 
 def approval_state(history: History) -> dict[str, Any]:
-    """The approval fields of compatibility.md section 4; a gate of a sub-recipe is called ``stage/sub-stage``."""
+    """The approval fields of the engine our users come from; a gate of a sub-recipe is called ``stage/sub-stage``."""
     gates = list(history.progress.gates.values())
     waiting = waiting_gates(history)
     return {

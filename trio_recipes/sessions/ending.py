@@ -1,8 +1,8 @@
 """How a run ends, given the requests that were acknowledged while it was ending: pure, called within the transaction.
 
 A request that was made durable an instant before the end still counts: a session that was about to pause is cancelled
-instead, or denied, whichever was asked for first; a decision on a gate is kept in any case (design.md section 5, item
-1). If ``finally`` steps are due then, the session pauses all the same, and somebody has to finish it.
+instead, or denied, whichever was asked for first; a decision on a gate is kept in any case. If
+``finally`` steps are due then, the session pauses all the same, and somebody has to finish it.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Conclusion:
             self.ended = ended
 
     def answer(self, row: RequestRow) -> str | None:
-        """What a request is told when the run ends (decisions.md, "Requests"); None if others have to answer it."""
+        """What a request is told when the run ends; None if others have to answer it."""
         at = str(row.body.get("at", ""))
         if row.is_decision or (at and row.id in self.taken and at not in self.held):
             return APPLIED

@@ -1,7 +1,7 @@
 """The process that finishes a session which was cancelled or denied while nobody ran it.
 
-It takes the session over, runs the ``finally`` steps that are due, and ends the run (decisions.md, "Sessions, runs,
-states"). Run as ``python -m trio_recipes.sessions.finisher STORE SESSION``.
+It takes the session over, runs the ``finally`` steps that are due, and ends the run. Run as
+``python -m trio_recipes.sessions.finisher STORE SESSION``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``SessionManager``: the synchronous door to sessions, for any process and thread.
 
-A façade over the store with the method names of the engine our users come from (``compatibility.md`` section 9 and
-design.md section 4): no SQL and no state of its own. Every method blocks for about a millisecond (at most 5 s, while
-a file is busy); async code calls them in a thread. ``project_path`` filters: a session of another project is unknown.
+A façade over the store with the method names of the engine our users come from: no SQL and no state of its own. Every
+method blocks for about a millisecond (at most 5 s, while a file is busy); async code calls them in a thread.
+``project_path`` filters: a session of another project is unknown.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class SessionManager:
     def cleanup_old_sessions(self, project_path: str | os.PathLike[str]) -> int:
         """Delete the project's completed and denied sessions older than ``auto_cleanup_days``; returns how many.
 
-        Never those that wait, failed, were cancelled or interrupted, or run (decisions.md).
+        Never those that wait, failed, were cancelled or interrupted, or run.
         """
         project, limit = _resolved(project_path), time.time_ns() // 1000 - self._days * _DAY
         old = [

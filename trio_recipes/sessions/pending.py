@@ -21,7 +21,7 @@ def by_name(gates: Sequence[OpenGate]) -> dict[str, OpenGate]:
 
 
 def pending_fields(session_id: str, recipe: str | None, gate: OpenGate, name: str) -> dict[str, Any]:
-    """One gate, under the field names of the engine our users come from (compatibility.md section 1)."""
+    """One gate, under the field names of the engine our users come from."""
     return {
         "session_id": session_id,
         "recipe_name": recipe,

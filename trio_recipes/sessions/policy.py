@@ -1,4 +1,4 @@
-"""What an application lets recipes do (decisions.md, "Trust"): checked when they are, before anything runs."""
+"""What an application lets recipes do: checked when they are, before anything runs."""
 
 from __future__ import annotations
 

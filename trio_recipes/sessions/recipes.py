@@ -1,7 +1,7 @@
 """Sub-recipes: finding them, checking them, and freezing them in the session.
 
 Literal paths are loaded, checked and frozen, transitively, before the start; a templated path is frozen at first use,
-durably, before its first step, and means that text in this session from then on (decisions.md, "Frozen recipes").
+durably, before its first step, and means that text in this session from then on.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class Session:
             source: by which door the request came.
             requester: who asks.
             request_id: the same id is the same request.
-            escalates: whether a second graceful request by this door means "now" (decisions.md).
+            escalates: whether a second graceful request by this door means "now".
 
         Returns:
             Whether it was accepted, the level that holds now, and a message.

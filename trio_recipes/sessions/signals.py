@@ -1,8 +1,8 @@
 """The Ctrl+C ladder: what the signals that reach a runner mean for its session.
 
 First graceful, then immediate, then force; after that, waiting for clean-up is given up. SIGTERM and SIGHUP ask for a
-graceful stop with a grace period, and for an immediate one when they come second (decisions.md, "Signals"). The ladder
-counts signals as they are received, so one press is never noticed twice.
+graceful stop with a grace period, and for an immediate one when they come second. The ladder counts
+signals as they are received, so one press is never noticed twice.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A session as the ``state.json`` of the engine our users come from would have it (compatibility.md section 4)."""
+"""A session as the ``state.json`` of the engine our users come from would have it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One session as ``show --json`` prints it: an object derived from the records alone (design.md section 4)."""
+"""One session as ``show --json`` prints it: an object derived from the records alone."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STOP_TIMEOUT = 30.0
-"""Seconds to wait for what resists a stop (decisions.md, "Layers and Python")."""
+"""Seconds to wait for what resists a stop."""
 
 AFTER_FORCE = 0.2
 """Seconds that a guest has to unwind once the stop is forced."""

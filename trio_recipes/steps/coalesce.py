@@ -21,7 +21,7 @@ PATIENCE: Final = 0.05
 """Seconds after which a first byte is passed on, whatever has come since."""
 
 CHUNK: Final = 1_000_000
-"""Bytes of one chunk, at most (decisions.md, "Events, ids, paths, values")."""
+"""Bytes of one chunk, at most."""
 
 
 @define(eq=False)

@@ -15,9 +15,9 @@ LONGEST_MESSAGE = 2048
 class cancellation_wins:  # noqa: N801  a context manager, used like a function
     """Let a group with ``Cancelled`` in it out as one ``Cancelled``; others as they are.
 
-    Such a group comes from code that was cancelled and failed while it cleaned up. It was cancelled, not failed
-    (design.md section 5, item 6), and a bare ``Cancelled`` keeps deep trees cheap (trio-facts section 11). The rest
-    is logged. A class, since a generator would double what a plain ``Cancelled`` costs on its way through.
+    Such a group comes from code that was cancelled and failed while it cleaned up. It was cancelled, not failed, and a
+    bare ``Cancelled`` keeps deep trees cheap. The rest is logged. A class, since a generator would double what a plain
+    ``Cancelled`` costs on its way through.
 
     Args:
         what: the code, for the log.

@@ -8,7 +8,7 @@ from typing import Final, Self
 import trio
 
 IN_MEMORY: Final = 8 * 1024 * 1024
-"""Bytes kept in memory; more goes to a temporary file (decisions.md: values over 8 MB)."""
+"""Bytes kept in memory; more goes to a temporary file."""
 
 
 class Kept:

@@ -23,7 +23,7 @@ def check(functions: Mapping[str, Function], name: str, allow_import: bool) -> s
     Args:
         functions: the registered ones.
         name: as in the recipe.
-        allow_import: whether ``package.module:callable`` is allowed (decisions.md, "Trust").
+        allow_import: whether ``package.module:callable`` is allowed.
 
     Returns:
         What is wrong and what to do, or None: the name is registered, or looks as if it can be imported.

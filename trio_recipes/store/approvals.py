@@ -1,7 +1,7 @@
 """Decisions on gates, from any process: durable before they are acknowledged, one per gate.
 
 Who decides first decides: later ones are refused with what they lost to. While somebody runs the session a decision is
-a request to the owner; otherwise it is written by who decides (decisions.md, "Owner"). The default of a gate whose
+a request to the owner; otherwise it is written by who decides. The default of a gate whose
 time is over is decided here, too, by whoever looks first: so it can't cross with a person's decision.
 """
 

@@ -1,4 +1,4 @@
-"""Event <-> row. JSON by cattrs, defaults left out, unknown fields ignored on reading (decisions.md, "Events")."""
+"""Event <-> row. JSON by cattrs, defaults left out, unknown fields ignored on reading."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _with(event: Event, changes: Mapping[str, Any]) -> Event:
 
 
 def to_public(stamped: Stamped, session_id: str) -> dict[str, Any]:
-    """The JSON that ``--json`` prints and hooks see (decisions.md, "Events, ids, paths, values")."""
+    """The JSON that ``--json`` prints and hooks see."""
     event = shown(stamped).event
     head = {
         "v": VERSION,

@@ -8,7 +8,7 @@
     <root>/index.db                     a cache for ``list``; may be deleted at any time
     <root>/runners/<runner>.lock        flock'd for as long as a runner or its watchman lives
 
-Damage to one session stays there, and runners do not wait for each other's locks (decisions.md, "Store").
+Damage to one session stays there, and runners do not wait for each other's locks.
 """
 
 from __future__ import annotations

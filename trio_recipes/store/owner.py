@@ -1,8 +1,8 @@
 """Who runs a session. Liveness is an OS lock, not a pid: pids are recycled, locks are not.
 
 A runner holds an exclusive ``flock`` on a file of its own; its watchman inherits the descriptor, so that the lock is
-free only when the runner *and* its process trees are gone (decisions.md, "Owner"). Asking takes a shared lock for an
-instant, so that two who ask do not see each other as the owner.
+free only when the runner *and* its process trees are gone. Asking takes a shared lock for an instant, so
+that two who ask do not see each other as the owner.
 """
 
 from __future__ import annotations

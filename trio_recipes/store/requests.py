@@ -2,7 +2,7 @@
 
 In one transaction the requester reads where the session stands, decides by :func:`trio_recipes.progress.tables.judge`,
 writes its row and commits: that is the acknowledgement. The answer is the owner's. A session that nobody runs is
-cancelled by the requester itself (decisions.md, "Sessions, runs, states").
+cancelled by the requester itself.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from trio_recipes.errors import StoreError
 T = TypeVar("T")
 
 LAZY_SECONDS = 0.03
-"""How long an event that nobody waits for may wait for company; with the writer's nap, 50 ms (decisions.md)."""
+"""How long an event that nobody waits for may wait for company; with the writer's nap, 50 ms."""
 POLL_SECONDS = 0.02
 """How long a writer with sessions to watch naps at most."""
 

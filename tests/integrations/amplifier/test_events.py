@@ -1,4 +1,4 @@
-"""What hooks hear (compatibility.md section 3), from real runs."""
+"""What hooks hear, from real runs."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Exit codes (decisions.md, "Exit codes"), and leaving with one."""
+"""Exit codes, and leaving with one."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class JsonTeller:
     session_id: str
 
     def tell(self, stamped: Stamped) -> str:
-        """The event's public JSON (decisions.md, "Events, ids, paths, values")."""
+        """The event's public JSON."""
         return json_line(to_public(stamped, self.session_id))
 
 

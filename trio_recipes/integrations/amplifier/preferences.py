@@ -1,4 +1,4 @@
-"""Which providers and models an agent step wants, as Amplifier's ``session.spawn`` takes it (compatibility.md 5).
+"""Which providers and models an agent step wants, as Amplifier's ``session.spawn`` takes it.
 
 The step's own preferences come first, then its role, then its provider and model, then what the coordinator's
 configuration says of the agent. Roles are resolved by the capability ``model_role_resolver``.

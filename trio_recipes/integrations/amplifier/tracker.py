@@ -1,4 +1,4 @@
-"""What happens in one session, as the events that Amplifier's hooks know (compatibility.md section 3)."""
+"""What happens in one session, as the events that Amplifier's hooks know."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ AGAIN_SECONDS = 1.0
 """How often it is cancelled from then on."""
 
 LONGEST_SECONDS = 40.0
-"""When it is left alone. Its step has ended before that: that waits for 30 s (decisions.md, "Layers and Python")."""
+"""When it is left alone. Its step has ended before that: that waits for 30 s."""
 
 _left: set[asyncio.Task[Any]] = set()
 """Functions that resisted and were left alone; asyncio itself keeps no task alive."""
