@@ -35,6 +35,10 @@ from trio_recipes.testing import assert_no_survivors
 PATIENCE = 20.0
 """Seconds to wait for what should happen in milliseconds: the machine is shared."""
 
+DEATH_SECONDS = 5.0
+"""Within which nothing of a killed runner is left. A second is promised and a twentieth is usual, but the watchman
+has to get hold of a processor, on a machine where everything else runs, too."""
+
 STEP = """
 lab=${BASH_SOURCE%/*}
 echo "begin $1 $TRIO_RECIPES_STEP_KEY" >> "$lab/ledger"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.campaign.lab import Lab, Runner, eventually
+from tests.campaign.lab import DEATH_SECONDS, Lab, Runner, eventually
 from trio_recipes.events import RunEnded, RunStarted, ScopeFinished, WorkEnded
 from trio_recipes.sessions.requesting import start
 from trio_recipes.testing import assert_no_survivors
@@ -44,7 +44,7 @@ def killed_in(lab: Lab, recipe: Path, step: str) -> str:
     runner.kill()
     eventually(lambda: lab.status(runner.session_id) == "interrupted")
     lab.release(step)
-    assert_no_survivors(runner.session_id, within=1)
+    assert_no_survivors(runner.session_id, within=DEATH_SECONDS)
     return runner.session_id
 
 
@@ -203,7 +203,7 @@ def test_a_finisher_that_is_killed(lab: Lab, mended: str) -> None:
     os.kill(finisher(lab, session, runs=1), signal.SIGKILL)
     eventually(lambda: lab.status(session) == "interrupted")
     lab.release()
-    assert_no_survivors(session, within=1)
+    assert_no_survivors(session, within=DEATH_SECONDS)
 
     if mended == "cancel":
         lab.cancel(session, "--wait")

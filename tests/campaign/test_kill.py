@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.campaign.lab import Lab, Runner, eventually
+from tests.campaign.lab import DEATH_SECONDS, Lab, Runner, eventually
 from trio_recipes.events import RunStarted, Signalled
 from trio_recipes.testing import assert_no_survivors, kill_at, resume_until, run_until, survivors
 
@@ -73,7 +73,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def goes_on(lab: Lab, session_id: str, expected: dict[str, Any]) -> None:
     """The session is interrupted, its processes die, and a new process does what had not finished."""
-    assert_no_survivors(session_id, within=1.0)  # seen to by the watchman
+    assert_no_survivors(session_id, within=DEATH_SECONDS)  # seen to by the watchman
     eventually(lambda: lab.status(session_id) == "interrupted")
     before, finished = lab.ledger(), lab.finished(session_id)
     runner = lab.resume(session_id)
@@ -124,7 +124,7 @@ def test_killed_while_it_is_being_cancelled(lab: Lab, kind: str) -> None:
         (session_id,) = [folder.name for folder in (lab.store / "sessions").iterdir()]
         lab.cancel(session_id, "--immediate")
         assert crashing.result().was_killed
-    assert_no_survivors(session_id, within=1.0)
+    assert_no_survivors(session_id, within=DEATH_SECONDS)
     eventually(lambda: lab.status(session_id) == "interrupted")  # once the watchman has gone too
     lab.release()
     assert lab.resume(session_id).ended()["status"] == "completed"
@@ -159,7 +159,7 @@ def test_killed_at_any_time(lab: Lab, expected: dict[str, Any]) -> None:
         runner.kill()
         kills += 1
         assert before <= lab.finished(session_id)
-        assert_no_survivors(session_id, within=1.0)
+        assert_no_survivors(session_id, within=DEATH_SECONDS)
         if lab.status(session_id) == "completed":
             _is_whole(lab, session_id, expected)
             session_id = ""
@@ -184,7 +184,7 @@ def test_a_killed_runner_takes_its_processes_along(lab: Lab, command: str) -> No
     expected = 1 if command == "sleep 300" else 3
     eventually(lambda: len(survivors(runner.session_id)) >= expected)
     runner.kill()
-    assert_no_survivors(runner.session_id, within=1.0)
+    assert_no_survivors(runner.session_id, within=DEATH_SECONDS)
     eventually(lambda: lab.show(runner.session_id)["status"] == "interrupted")
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.campaign import everything
 from tests.campaign.crash import Campaign
-from tests.campaign.lab import Lab, eventually
+from tests.campaign.lab import DEATH_SECONDS, Lab, eventually
 from tests.campaign.trial import approve, place_in
 from trio_recipes.events import RunStarted
 from trio_recipes.testing import CrashLab, Forks, Never, assert_no_survivors, kill_after, kill_in_commit, runners
@@ -74,7 +74,7 @@ def test_runners_that_race_for_a_session_and_are_killed(lab: Lab, forks: Forks) 
             before, finished = lab.ledger(), lab.finished(session_id)
             for racer in [pool.submit(race, place_in(lab, of), session_id, chance.random()) for of in (forks, others)]:
                 racer.result()
-            assert_no_survivors(session_id, within=1.0)
+            assert_no_survivors(session_id, within=DEATH_SECONDS)
             again = {entry.key for entry in lab.ledger()[len(before) :] if entry.name not in everything.RERUN}
             assert not again & finished
     if lab.status(session_id) != "completed":

@@ -11,7 +11,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from tests.campaign import everything
-from tests.campaign.lab import Lab, eventually
+from tests.campaign.lab import DEATH_SECONDS, Lab, eventually
 from trio_recipes.statuses import ApprovalStatus, SessionStatus
 from trio_recipes.store.base import open_store
 from trio_recipes.store.sqlite import SqliteStore
@@ -27,9 +27,6 @@ from trio_recipes.testing import (
     kill_at_byte,
     kill_in_commit,
 )
-
-DEATH_SECONDS: Final = 1.0
-"""Within which the processes of a runner that was killed are dead."""
 
 KINDS: Final = ("scope_started", "scope_finished", "output", "attempt_started", "run_started", "waiting", "work_ended")
 

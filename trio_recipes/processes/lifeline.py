@@ -3,9 +3,9 @@
 The watchman (`watchman.py`) reads a pipe whose write end only the runner has. When the runner dies, by
 ``kill -9`` for instance, the pipe ends, and the watchman kills what the runner had started.
 
-Lines wait in the pipe while the watchman is still starting, so nobody has to wait for that. A line that
-can't be written is dropped: the watchman goes by the marks first, and by the groups for those that have
-cleared their environment.
+A command begins only when the watchman's process exists, so that none outlives its runner, however soon that
+dies. Until that process reads, lines wait in the pipe. A line that can't be written is dropped: the watchman
+goes by the marks first, and by the groups for those that have cleared their environment.
 """
 
 import contextlib
@@ -49,8 +49,8 @@ class Lifeline:
         is_running = self._watchman is not None and self._watchman.poll() is None
         return self._watchman.pid if self._watchman is not None and is_running else None
 
-    def ensure(self, nursery: trio.Nursery) -> None:
-        """See to it that there is a watchman: the first one, or another one if it has died."""
+    async def ensure(self, nursery: trio.Nursery) -> None:
+        """Return when there is a watchman (the first one, or another one if it has died), or when none can be had."""
         if self._write_end is not None and self._started.is_set() and self.pid is None:
             self._drop()
         if self._write_end is None:
@@ -60,6 +60,8 @@ class Lifeline:
             for group, start in self._groups.items():
                 self._say(f"+ {group} {start}")
             nursery.start_soon(self._start, read_end, self._started)
+        if not self._started.is_set():
+            await self._started.wait()
 
     def register(self, group: int, start: int) -> None:
         """Tell of a process group, and when its leader started."""
@@ -70,10 +72,6 @@ class Lifeline:
         """Tell that a process group is no more."""
         if self._groups.pop(group, None) is not None:
             self._say(f"- {group}")
-
-    async def started(self) -> None:
-        """Wait until the watchman runs, or couldn't be started."""
-        await self._started.wait()
 
     async def aclose(self, *, everything_stopped: bool = True) -> None:
         """Send the watchman home and reap it; let it do its work first, if not everything was stopped."""

@@ -81,7 +81,7 @@ class Tree:
     @property
     def is_background(self) -> bool:
         """Whether its command has ended and left something running."""
-        return self.settled.is_set() and not self.over.is_set()
+        return self.exit is not None and self.exit.background and not self.over.is_set()
 
     def describe(self) -> Background:
         """Return what to show of it."""

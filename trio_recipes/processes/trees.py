@@ -117,7 +117,6 @@ class ProcessTrees:
             stopper.attach(tree.descent.force)
         try:
             await tree.until_settled()
-            await self._lifeline.started()
         except trio.Cancelled:
             tree.stop("cancelled")
             with trio.move_on_after(_bound([tree]), shield=True):
@@ -134,10 +133,10 @@ class ProcessTrees:
         if not self._has_run and is_subreaper():
             self._nursery.start_soon(self._reap_orphans)
         self._has_run = True
-        self._lifeline.ensure(self._nursery)
         tree = Tree(command, listener, self._marks_for(command), self._sweeper)
         self._trees.add(tree)  # before it has a process, so that aclose waits for that
         try:
+            await self._lifeline.ensure(self._nursery)  # first: whatever begins has somebody who will end it
             await tree.start()
         except BaseException:
             tree.over.set()

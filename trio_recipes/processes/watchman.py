@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PATIENCE: Final = 10.0
 """Seconds after which what doesn't die is left to those who sweep later, for the lock's sake."""
 _PAUSE: Final = 0.002
+_BIRTH: Final = 0.02
+"""Seconds for a command that was being started when the runner died: until its exec it carries no mark."""
 
 
 class Found:
@@ -126,12 +128,14 @@ def kill_all(runner_id: str, groups: Mapping[int, int]) -> None:
     if not os.path.exists("/proc/self/stat"):  # noqa: PTH110  (pathlib costs a third of the start-up time)
         return kill_groups(groups)
     refused: set[int] = set()
-    empty_scans, give_up = 0, time.monotonic() + PATIENCE
-    while empty_scans < 2 and time.monotonic() < give_up:
+    was_empty, give_up = False, time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
         prey = [proc for proc in find(mark, groups) if proc.pid not in refused]
         refused.update(proc.pid for proc in prey if not kill(proc))
-        empty_scans = 0 if prey else empty_scans + 1
-        time.sleep(_PAUSE if prey else 0)
+        if was_empty and not prey:
+            break
+        was_empty = not prey
+        time.sleep(_BIRTH if was_empty else _PAUSE)
     return None
 
 
