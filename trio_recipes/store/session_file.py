@@ -289,6 +289,12 @@ class SessionFile(NamedTuple):
         found: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
         return found
 
+    def last_move(self, connection: sqlite3.Connection) -> int:
+        """The highest ``seq`` of an event that is more than output of a step, 0 for none."""
+        query = "SELECT seq FROM events WHERE event <> 'output' ORDER BY seq DESC LIMIT 1"
+        found = connection.execute(query).fetchone()
+        return found[0] if found else 0
+
     def is_over(self, connection: sqlite3.Connection, path: str) -> bool | None:
         """Whether the scope at ``path`` has ended; None if it has not begun."""
         query = (

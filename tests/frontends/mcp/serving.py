@@ -129,11 +129,12 @@ class Wire:
 
 
 @contextmanager
-def wired(project: Path, *options: str) -> Generator[Wire]:
-    """A server at the other end of two pipes."""
+def wired(project: Path, *options: str, greet: bool = True) -> Generator[Wire]:
+    """A server at the other end of two pipes; ``greet``: with the handshake of the protocol before 2026."""
     command = [sys.executable, "-m", "trio_recipes", "mcp", *options]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with spawned(command, cwd=project, **pipes) as process:
         wire = Wire(process)
-        wire.shake_hands()
+        if greet:
+            wire.shake_hands()
         yield wire

@@ -18,8 +18,9 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server
 
+from tests.frontends.mcp.listening import Ear
 from tests.frontends.mcp.serving import GATED, MODES, Person, Progress, recipes, staged, until
-from tests.frontends.running import DEAF, PATIENCE, PROGRAM, QUICK, environment, spawned, write_recipe
+from tests.frontends.running import DEAF, PATIENCE, PROGRAM, QUICK, environment, gated, spawned, write_recipe
 from trio_recipes.errors import ConfigurationError, RecipesError
 from trio_recipes.events import Level, Source
 from trio_recipes.frontends.cli.main import main
@@ -95,6 +96,19 @@ async def test_a_client_runs_a_recipe_and_a_person_decides(served: Served, mode:
         assert (done["status"], done["summary"]["final_output"]) == ("completed", "go ahead\n")
         assert progress.told[-1][:2] == (2, 2)
         assert f"session:///{done['session_id']}" in {one.uri for one in (await client.list_resources()).resources}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_client_is_told_when_a_session_has_changed(served: Served, mode: str) -> None:
+    write_recipe(served.project, gated("hand", f"gate-{mode}"), name="gated")
+    ear = Ear()
+    async with connected(served, mode=mode, message_handler=ear) as client:
+        begun = await recipes(client, "execute", recipe_path="gated.yaml", background=True)
+        uri = f"session:///{begun['session_id']}"
+        async with ear.open(client, uri):
+            (served.project / f"gate-{mode}").touch()
+            while (await recipes(client, "status", session_id=begun["session_id"]))["status"] != "completed":
+                await ear.hears_of(uri)
 
 
 @pytest.mark.parametrize("mode", MODES)

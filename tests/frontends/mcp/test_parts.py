@@ -203,7 +203,7 @@ async def test_a_client_that_reads_no_more_has_gone() -> None:
 async def test_a_call_that_is_cancelled_before_its_session_begins_runs_nothing(tmp_path: Path) -> None:
     write_recipe(tmp_path, "- {id: a, type: bash, command: touch ran}")
     async with open_runtime(project=tmp_path) as runtime:
-        work = Work(RecipesTool(runtime), Ending(runtime), grace=None)
+        work = Work(RecipesTool(runtime), Ending(runtime, close_streams=lambda: None), grace=None)
         work.leave()
         await work.run({"operation": "execute", "recipe_path": "probe.yaml"})
         assert_cancelled(work, Level.GRACEFUL)
@@ -213,7 +213,7 @@ async def test_a_call_that_is_cancelled_before_its_session_begins_runs_nothing(t
 async def test_a_session_that_begins_while_the_server_ends_stops_at_once(tmp_path: Path) -> None:
     write_recipe(tmp_path, "- {id: a, type: bash, command: touch ran}")
     async with open_runtime(project=tmp_path) as runtime:
-        ending = Ending(runtime)
+        ending = Ending(runtime, close_streams=lambda: None)
         work = Work(RecipesTool(runtime), ending, grace=None)
         ending.client_gone()
         await work.run({"operation": "execute", "recipe_path": "probe.yaml"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -30,11 +30,13 @@ class Ending:
 
     Args:
         runtime: whose sessions end with it.
+        close_streams: ends what is answered for as long as its client likes.
         answers: what is being answered.
         serving: is cancelled to stop serving.
     """
 
     runtime: Runtime
+    close_streams: Callable[[], None]
     answers: Answers = field(factory=Answers)
     serving: trio.CancelScope = field(factory=trio.CancelScope)
     _signals: list[signal.Signals] = field(factory=list)
@@ -66,6 +68,7 @@ class Ending:
     async def farewell(self) -> None:
         """The client says no more, but may still listen: sessions stop now, and what is under way is answered."""
         self._stop_sessions(*_GONE)
+        self.close_streams()
         with trio.move_on_after(_FAREWELL_SECONDS):
             await self.answers.given()
 

@@ -61,7 +61,7 @@ def describe_recipe(project: str, path: str, sources: Sources) -> dict[str, Any]
     Raises:
         InvalidCallError: if the project's folder has no such file.
     """
-    file = _inside(project, path)
+    file = recipe_file(project, path)
     problems = validate_recipe(file, project=project, policy=sources.policy, bundles=sources.bundles)
     wrong = [str(problem) for problem in problems if not problem.warning]
     head = {"recipe_path": path, "valid": not wrong, "problems": wrong}
@@ -69,7 +69,12 @@ def describe_recipe(project: str, path: str, sources: Sources) -> dict[str, Any]
     return {**head, "warnings": warnings, **({} if wrong else _description(load_recipe(file)))}
 
 
-def _inside(project: str, path: str) -> Path:
+def recipe_file(project: str, path: str) -> Path:
+    """The file of a recipe below the project's folder.
+
+    Raises:
+        InvalidCallError: if there is no such file.
+    """
     file = Path(project) / path
     if file.suffix not in _SUFFIXES or not _is_inside(project, file):
         raise InvalidCallError(f"the project has no recipe {path!r}")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trio_recipes.frontends.mcp.answers import Answers
     from trio_recipes.frontends.mcp.calls import Calls
     from trio_recipes.frontends.mcp.resources import Resources
+    from trio_recipes.frontends.mcp.subscriptions import Subscriptions
 
 NAME: Final = "trio-recipes"
 _INSTRUCTIONS: Final = """\
@@ -23,12 +24,13 @@ _ANSWER_SECONDS: Final = 7 * 86_400.0
 """How long a person may think about a gate."""
 
 
-def make_server(calls: Calls, resources: Resources, answers: Answers) -> Server[Any]:
+def make_server(calls: Calls, resources: Resources, subscriptions: Subscriptions, answers: Answers) -> Server[Any]:
     """A server over one runtime, for any number of clients.
 
     Args:
         calls: answers calls of the tool.
         resources: lists and reads recipes and sessions.
+        subscriptions: tells of changes of resources.
         answers: counts what is being answered.
     """
     server: Server[Any] = Server(
@@ -40,6 +42,9 @@ def make_server(calls: Calls, resources: Resources, answers: Answers) -> Server[
         on_list_resources=resources.listed,
         on_list_resource_templates=resources.templates,
         on_read_resource=resources.read,
+        on_subscribe_resource=subscriptions.subscribe,
+        on_unsubscribe_resource=subscriptions.unsubscribe,
+        on_subscriptions_listen=subscriptions.listen,
     )
     sealed = RequestStateSecurity.ephemeral(ttl=_ANSWER_SECONDS)
     server.middleware.append(answers)

@@ -10,8 +10,10 @@ import trio
 from trio_recipes.classes import frozen
 from trio_recipes.frontends.mcp.calls import Calls
 from trio_recipes.frontends.mcp.ending import Ending
+from trio_recipes.frontends.mcp.lookout import Lookout
 from trio_recipes.frontends.mcp.resources import Resources
 from trio_recipes.frontends.mcp.server import make_server
+from trio_recipes.frontends.mcp.subscriptions import Subscriptions
 from trio_recipes.runtime.scope import concurrent
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.signals import handled_signals
@@ -68,12 +70,16 @@ async def serve_until_ended(settings: Settings, serve: Serve) -> int:
             ) as runtime,
             concurrent() as helpers,
         ):
-            ending = Ending(runtime)
+            lookout = Lookout(runtime)
+            subscriptions = Subscriptions(lookout, helpers)
+            ending = Ending(runtime, subscriptions.close)
             helpers.start_soon(ending.listen, signals)
+            helpers.start_soon(lookout.run)
             async with concurrent() as nursery:  # of the calls: it outlives serving, until their sessions have ended
                 calls = Calls(ending, nursery, settings.allow_approve, settings.grace)
                 with ending.serving:
-                    await serve(make_server(calls, Resources(runtime), ending.answers), ending)
+                    server = make_server(calls, Resources(runtime), subscriptions, ending.answers)
+                    await serve(server, ending)
                 ending.client_gone()
             await _all_ended(runtime)
             helpers.cancel_scope.cancel(reason="the server has ended")
