@@ -15,9 +15,14 @@ from trio_recipes.statuses import ScopeStatus
 
 @frozen(kw_only=True)
 class ScopeStarted(Event):
-    """A scope began in this run. ``digest`` names the definition of its step.
+    """A scope began in this run.
 
-    ``reruns``: each resume runs it again, although it has finished (``on_resume: rerun``).
+    Args:
+        kind: of its step; or ``session``, ``stage``, ``foreach``, ``while``, ``finally``.
+        digest: names the definition of its step.
+        reruns: each resume runs it again, although it has finished (``on_resume: rerun``).
+        item: a digest of the item that this pass of a loop is for, where a resume may bring another one.
+        calls: a digest of the name of the recipe that is called, where that is a template.
     """
 
     name = "scope_started"
@@ -25,6 +30,8 @@ class ScopeStarted(Event):
     kind: str
     digest: str = ""
     reruns: bool = False
+    item: str = ""
+    calls: str = ""
 
 
 @frozen(kw_only=True)

@@ -159,11 +159,6 @@ Answer: TypeAlias = "Outcome | list[Outcome | None] | Recipe | None"
 Walk: TypeAlias = Generator[Ask, Answer, Outcome]
 
 
-def is_composite(ask: Child) -> bool:
-    """Whether there is something below it to walk through."""
-    return isinstance(ask, Guarded) or (not isinstance(ask, Decided) and ask.inner is not None)
-
-
 def answered(answer: Answer) -> Outcome:
     """The outcome that a scope's ask was answered with."""
     assert isinstance(answer, Outcome)

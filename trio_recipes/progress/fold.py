@@ -246,17 +246,23 @@ def _started(progress: Progress, event: ScopeStarted, at: int) -> None:
     if event.kind in LEAVES:
         progress.gates.pop(event.path, None)  # whether to run it again was asked about what is over now
     record = progress.record(event.path)
-    if record.final:
-        progress.reran = True
-        if event.reruns:  # what stood below it is of the time before
-            progress.void_below(event.path)
-    if record.status is ScopeStatus.FAILED:
+    progress.reran = progress.reran or record.final
+    is_another = _is_another(record, event)
+    if event.kind not in LEAVES and (is_another or (event.reruns and record.final)):
+        progress.void_below(event.path)  # it is of the time before
+    if record.status is ScopeStatus.FAILED or is_another:
         record.failed_attempts = 0  # a failed step runs again with fresh attempts
+    record.item, record.calls = event.item, event.calls
     record.kind, record.digest, record.started_at, record.finished_at = event.kind, event.digest, at, None
     record.failure = record.cancellation = record.exit_code = record.channel = record.answered = None
     record.status, record.handled, record.value, record.reruns = ScopeStatus.RUNNING, False, None, event.reruns
     record.attempts = record.failed_attempts + 1
     record.chunks.clear()
+
+
+def _is_another(record: Record, event: ScopeStarted) -> bool:
+    """Whether a scope begins for something else than what is recorded was made for."""
+    return bool((record.item and record.item != event.item) or (record.calls and record.calls != event.calls))
 
 
 def _attempt_failed(progress: Progress, event: AttemptFailed, _at: int) -> None:

@@ -22,6 +22,7 @@ class Record:
 
     ``attempts`` counts those begun, the one in hand included; ``failed_attempts`` those that a resume does not repeat.
     ``answered`` tells what an agent's last answer took (so far). ``reruns``: each resume runs it again, done or not.
+    ``item`` and ``calls`` tell what it was made for (:mod:`trio_recipes.progress.subject`); '' if nothing changes that.
     """
 
     path: str
@@ -40,6 +41,8 @@ class Record:
     finished_at: int | None = None
     waits_for: str = ""
     reruns: bool = False
+    item: str = ""
+    calls: str = ""
     answered: AgentAccount | None = None
     chunks: dict[str, list[bytes]] = field(factory=dict)
 

@@ -22,6 +22,7 @@ from trio_recipes.progress.asks import Answer, Ask, Child, Decided, Enter, Fan, 
 from trio_recipes.progress.gates import outcome_at
 from trio_recipes.progress.guard import together
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, settle
+from trio_recipes.progress.subject import mismatch
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import Step
@@ -52,13 +53,13 @@ class Replay:
     recipe_for: RecipeLookup
 
     def scope(self, ask: Pass | Enter | Decided) -> Outcome:
-        """The outcome of a scope as it was recorded; cancelled if it never began.
+        """The outcome of a scope as it was recorded; cancelled if it never began, or only for something else.
 
         The record counts for what is decided without work, too: a budget is taken in the order of starting, which
         parallel passes do not repeat.
         """
         record = self.progress.records.get(ask.path)
-        if record is None:
+        if record is None or (self.progress.reran and isinstance(ask, Pass) and mismatch(record, ask)):
             return CANCELLED
         if isinstance(ask, Decided) or ask.inner is None:
             return self._leaf(ask.step, record)

@@ -27,6 +27,7 @@ from trio_recipes.progress.guard import together
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, PAUSED, SKIPPED, Outcome, completed
 from trio_recipes.progress.repeated import comes_again
 from trio_recipes.progress.replay import RecipeLookup, Replay, as_recorded
+from trio_recipes.progress.subject import mismatch
 from trio_recipes.progress.verdicts import INSIDE, ON_RESUME, Fate, Verdict, again, rerun_on_resume, unfinished
 from trio_recipes.progress.walk import walk_recipe
 
@@ -169,7 +170,9 @@ class Retrace(Replay):
         if record.digest != ask.step.digest:
             return "changed"
         names = found.concerning(ask.step)
-        return f"variable changed: {', '.join(names)}" if names else ""
+        if names:
+            return f"variable changed: {', '.join(names)}"
+        return mismatch(record, ask) if isinstance(ask, Pass) else ""
 
     def _stop(self, ask: Pass | Enter | Decided, why: str) -> Outcome:
         self.trail.stops.append(ask.path)

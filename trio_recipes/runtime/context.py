@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from attrs import Factory, field
 
 from trio_recipes.classes import define
-from trio_recipes.progress.asks import Guarded, is_composite
+from trio_recipes.events import ScopeStatus
+from trio_recipes.progress.asks import Guarded, Pass
+from trio_recipes.progress.fold import LEAVES
 from trio_recipes.progress.outcome import GOES_ON
 from trio_recipes.progress.path import cleanups_behind, in_cleanup
 from trio_recipes.progress.repeated import comes_again
+from trio_recipes.progress.subject import mismatch
 from trio_recipes.progress.verdicts import rerun_on_resume
 from trio_recipes.runtime.budget import Budget
 from trio_recipes.runtime.collector import Collector
@@ -50,6 +53,7 @@ class RunContext:
         collector: spares thousands of tasks the search for garbage.
         reran: whether a finished step has been run again in this run.
         comes_again: what this run, being a resume, runs again although it has finished, or enters for that.
+        reruns: whether a step has begun that each resume runs again: what follows may be about something else then.
     """
 
     session_id: str
@@ -69,6 +73,7 @@ class RunContext:
     collector: Collector = Factory(Collector)
     reran: bool = False
     comes_again: frozenset[str] = Factory(lambda self: comes_again(self.progress), takes_self=True)
+    reruns: bool = Factory(lambda self: _has_reruns(self.progress), takes_self=True)
     _begun: set[str] | None = field(default=None, init=False)
 
     def starts_nothing(self, parent: Scope, path: str) -> bool:
@@ -79,18 +84,32 @@ class RunContext:
         """Whether a scope that has finished is entered all the same (recipe-language.md section 12, ``on_resume``).
 
         Because it runs again, because something inside does, or because something before it has: what is finished in
-        there is reused, but with other values a loop may have more to do.
+        there is reused, but with other values a loop may have more to do, or be about something else.
         """
         if self.starts_nothing(parent, ask.path) or self.progress.work_is_done:
             return False
         if not isinstance(ask, Guarded) and rerun_on_resume(ask):
             return True
-        return ask.path in self.comes_again or (self.reran and is_composite(ask) and record.status in GOES_ON)
+        if isinstance(ask, Pass) and (mismatch(record, ask) or (self.reran and _was_skipped(record, ask))):
+            return True
+        return self.enters(record)
+
+    def enters(self, record: Record) -> bool:
+        """Whether this run comes to what has finished: it runs again, or something in there or before it does."""
+        is_walked = self.reran and record.kind not in LEAVES and record.status in GOES_ON
+        return is_walked or record.path in self.comes_again
 
     def run_again(self, path: str) -> None:
         """A step with ``on_resume: rerun`` begins once more; if it had finished, what stood below it is void."""
         if self.progress.finished(path):
             self.progress.void_below(path)
+        self.reran = self.progress.reran = True
+
+    def begin_anew(self, ask: Pass) -> None:
+        """A step begins for something else than what is recorded there, and below it: that counts no more."""
+        del self.progress.records[ask.path]
+        if ask.inner is not None:
+            self.progress.void_below(ask.path)
         self.reran = self.progress.reran = True
 
     async def prove(self, leaf: str, seq: int) -> None:
@@ -108,3 +127,12 @@ class RunContext:
         if self._begun is None:
             self._begun = self.progress.begun()
         return path in self._begun
+
+
+def _was_skipped(record: Record, ask: Pass) -> bool:
+    """Whether its condition had it skipped, and does no more: nothing was done yet, so there is nothing to reuse."""
+    return record.status is ScopeStatus.SKIPPED and ask.step.on_interrupt != "skip"
+
+
+def _has_reruns(progress: Progress) -> bool:
+    return any(record.reruns or record.item for record in progress.records.values())

@@ -28,6 +28,7 @@ from trio_recipes.language.model import RecipeStep
 from trio_recipes.progress.asks import Answer, Ask, Decided, Enter, Fan, Gate, Guarded, NeedRecipe, Pass, Walk, Warn
 from trio_recipes.progress.fold import LEAVES
 from trio_recipes.progress.outcome import CANCELLED, GOES_ON, Outcome, failed, settle
+from trio_recipes.progress.subject import call_of, item_of, mismatch
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
 from trio_recipes.progress.verdicts import rerun_on_resume
 from trio_recipes.runtime.attempt import Attempts
@@ -129,14 +130,21 @@ class Driver:
             outcome = await decide(self.run, ask, unfinished, parent)
             if outcome is not None:
                 return self._settled(ask, outcome)
-        if rerun_on_resume(ask) and ask.path in self.run.progress.records:
-            self.run.run_again(ask.path)
+        self._renew(ask)
         return await self._enter(ask, parent)
+
+    def _renew(self, ask: Pass | Enter) -> None:
+        """What is recorded counts no more where a step runs again, or is about something else now."""
+        known = self.run.progress.records.get(ask.path)
+        if known is not None and rerun_on_resume(ask):
+            self.run.run_again(ask.path)
+        if known is not None and isinstance(ask, Pass) and mismatch(known, ask):
+            self.run.begin_anew(ask)
 
     def _settled(self, ask: Pass, outcome: Outcome) -> Outcome:
         """Record a leaf that was decided on without running it; of one that a person decides on, the gate tells."""
         if ask.step.on_interrupt != "ask":
-            self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=ask.step.digest))
+            self.run.log.emit(self._start_of(ask))
             self._record(ask.path, outcome, None)
         return outcome
 
@@ -180,8 +188,15 @@ class Driver:
     def _begin(self, ask: Pass | Enter) -> int:
         if ask.inner is None and self.run.progress.bodies:
             self.run.progress.body_goes_on(ask.path)
+        return self.run.log.emit(self._start_of(ask))
+
+    def _start_of(self, ask: Pass | Enter) -> ScopeStarted:
         digest, reruns = ask.step.digest if ask.step else "", rerun_on_resume(ask)
-        return self.run.log.emit(ScopeStarted(path=ask.path, kind=ask.kind, digest=digest, reruns=reruns))
+        self.run.reruns = self.run.reruns or reruns
+        if isinstance(ask, Enter):
+            return ScopeStarted(path=ask.path, kind=ask.kind, digest=digest, reruns=reruns)
+        item = item_of(ask) if self.run.reruns else ""
+        return ScopeStarted(path=ask.path, kind=ask.kind, digest=digest, reruns=reruns, item=item, calls=call_of(ask))
 
     async def run_root(self, ask: Enter) -> Outcome:
         """Run the session's own scope."""

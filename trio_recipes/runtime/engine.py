@@ -123,7 +123,8 @@ class Engine:
         run = self.driver.run
         if path in run.tree.open or path in run.tree.ended:
             return path not in run.tree.open
-        return run.progress.finished(path) is not None and (run.finishing or path not in run.comes_again)
+        record = run.progress.finished(path)
+        return record is not None and (run.finishing or not run.enters(record))
 
     def deliver(self, cancellation: Cancellation, *, escalates: bool = False, forced: bool = False) -> int:
         """Let a request take effect, at once and synchronously; returns the ``seq`` of its event."""
