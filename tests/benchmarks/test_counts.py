@@ -6,6 +6,7 @@ The limits stand a little above what was counted when they were written.
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -25,9 +26,9 @@ async def _nothing() -> None:
     await trio.lowlevel.checkpoint()
 
 
-async def completed(folder: Path, job: Job) -> Path:
+async def completed(folder: Path, job: Job, nothing: Callable[[], Awaitable[None]] = _nothing) -> Path:
     """Run a job; returns its database, closed and checkpointed."""
-    async with open_runtime(store=folder, functions={"nothing": _nothing}, agents="echo") as runtime:
+    async with open_runtime(store=folder, functions={"nothing": nothing}, agents="echo") as runtime:
         session = await job.start(runtime)
         result = await session.wait()
         assert result.status is SessionStatus.COMPLETED
@@ -65,6 +66,19 @@ async def test_a_small_step_takes_few_bytes(tmp_path: Path) -> None:
     few = await completed(tmp_path / "store", sequential("nothing", 100))
     many = await completed(tmp_path / "store", sequential("nothing", 500))
     assert (many.stat().st_size - few.stat().st_size) / 400 < 400
+
+
+async def test_the_log_grows_in_few_commits(tmp_path: Path) -> None:
+    """A sync of a file that has grown costs more: see store/runway.py."""
+    sizes: list[int] = []
+
+    async def look() -> None:
+        await trio.lowlevel.checkpoint()
+        sizes.extend(log.stat().st_size for log in (tmp_path / "store").rglob("session.db-wal"))
+
+    await completed(tmp_path / "store", flat("nothing", 10 * STEPS), look)
+    assert len(sizes) == 10 * STEPS
+    assert len(set(sizes)) < STEPS
 
 
 async def test_a_step_writes_as_much_as_the_first_one(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from trio_recipes.classes import define, frozen
 from trio_recipes.errors import StoreError, StoreWriteError
 from trio_recipes.events import Stamped
 from trio_recipes.store.codec import to_row
+from trio_recipes.store.runway import Runway
 from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
 from trio_recipes.store.writer import Writer
 
@@ -84,6 +85,7 @@ class SessionLog:
         self._ending = False  # set in the loop: the run's last event has its number
         self._broken: StoreError | None = None  # set in the writer's thread, where ``failure`` arrives too late
         self._last_request, self._data_version = 0, -1
+        self._runway = Runway(file.layout.database(file.session_id), connection, file.durability)
 
     def emit(self, event: Event) -> int:
         """Append an event, synchronously; it will be durable within :data:`~trio_recipes.store.writer.LAZY_SECONDS`.
@@ -147,6 +149,7 @@ class SessionLog:
         if not batch or self._broken:
             return
         try:
+            self._runway.extend()
             self.file.append(self.connection, self.claim, [to_row(stamped) for stamped in batch])
         except Exception as error:
             self._break(error)
