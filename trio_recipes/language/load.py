@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from trio_recipes.language.fields import Table
     from trio_recipes.values import Value
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""The marks that such a text begins with."""
+
 Unfit: TypeAlias = Callable[[int], "Problem | None"]
 """Says why the file behind a descriptor may not be used, if so."""
 
@@ -75,7 +78,8 @@ def _text_of(file: str, unfit: Unfit | None) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InvalidRecipeError([Problem("is not UTF-8 text; recipes are", file, line)]) from error
+        message = "is UTF-16 text; save it as UTF-8" if content[:2] in _UTF_16 else "is not UTF-8 text; recipes are"
+        raise InvalidRecipeError([Problem(message, file, line)]) from error
 
 
 def _bytes_of(file: str, unfit: Unfit | None) -> bytes:

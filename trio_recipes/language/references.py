@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from trio_recipes.language.model import AgentStep, BashStep, Foreach, FunctionStep, RecipeStep
@@ -9,7 +10,7 @@ from trio_recipes.language.report import segment
 from trio_recipes.language.template import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from trio_recipes.language.model import Recipe, Step
     from trio_recipes.values import Value
@@ -54,6 +55,24 @@ def mentioned(step: Step) -> set[str]:
     names |= {head(reference) for condition in conditions if condition for reference in condition.references}
     names |= set(step.env_from_context) if isinstance(step, BashStep) else set()
     return names.union(*(mentioned(inner) for inner in (*step.body, *step.finally_)))
+
+
+def unused(recipe: Recipe, names: Iterable[str]) -> list[str]:
+    """Which of the names a recipe neither has a default for nor refers to anywhere, in their order.
+
+    Args:
+        recipe: the recipe; what its sub-recipes use counts if it hands that on.
+        names: of variables that a caller sets.
+    """
+    bodies = [
+        recipe.steps,
+        recipe.finally_,
+        *(body for stage in recipe.stages for body in (stage.steps, stage.finally_)),
+    ]
+    prompts = [stage.approval.prompt for stage in recipe.stages if stage.approval.prompt]
+    asked = {head(reference) for prompt in prompts for reference in prompt.references}
+    used = asked.union(recipe.context, recipe.secrets, *map(mentioned, chain.from_iterable(bodies)))
+    return [name for name in dict.fromkeys(names) if name not in used]
 
 
 def made(step: Step) -> Iterator[tuple[str, Step]]:

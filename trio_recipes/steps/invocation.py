@@ -102,14 +102,21 @@ def _problems(step: BashStep, command: Command) -> Iterator[str]:
             yield f"env: {name!r} can't be the name of an environment variable"
 
 
+def _unencodable(letter: str) -> str:
+    if "\ud800" <= letter <= "\udfff":
+        return "holds half of a surrogate pair, which has no UTF-8 form; clean the value it comes from"
+    encoding = sys.getfilesystemencoding()
+    return f"holds {letter!r}, which this process can't hand on, as its locale is {encoding}; set PYTHONUTF8=1 for it"
+
+
 def _refused(what: str, text: str) -> Iterator[str]:
     if "\0" in text:
         yield f"{what} holds a NUL character, which ends a text for the system; hand such data over in a file"
         return
     try:
         size = len(os.fsencode(text))
-    except UnicodeEncodeError:
-        yield f"{what} holds half of a surrogate pair, which has no UTF-8 form; clean the value it comes from"
+    except UnicodeEncodeError as error:
+        yield f"{what} {_unencodable(text[error.start])}"
         return
     if size > LONGEST:
         yield (

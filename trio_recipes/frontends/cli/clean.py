@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from trio_recipes.errors import StoreError
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.frontends.cli.parsing import days
 from trio_recipes.store.base import open_store
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _CHOICES = ("completed", "denied", "failed", "cancelled", "interrupted", "paused
 
 def add_options(parser: ArgumentParser) -> None:
     """The options of ``clean``."""
-    parser.add_argument("--older-than", metavar="DAYS", type=float, default=7.0, help="ended so long ago (default: 7)")
+    parser.add_argument("--older-than", metavar="DAYS", type=days, default=7.0, help="ended so long ago (default: 7)")
     parser.add_argument(
         "--status",
         metavar="STATUS,…",

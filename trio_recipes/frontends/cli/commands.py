@@ -25,6 +25,9 @@ COMMANDS = {
     "clean": ("clean", "delete old sessions that completed"),
 }
 
+LOOKS = frozenset({"approvals", "list", "show", "validate", "graph", "agents", "export"})
+"""Those that do nothing but print: what they could not print, they have not done."""
+
 
 class Command(Protocol):
     """What the module of a command offers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from trio_recipes.store.base import open_store
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Generator
+    from typing import TextIO
 
     from trio_recipes.store.archive import Ending
     from trio_recipes.store.sqlite import SqliteStore
@@ -46,23 +49,43 @@ def main(options: Namespace) -> int:
 def _to_stdout(store: SqliteStore, session: str) -> Ending:
     from trio_recipes.sessions.exchange import export_session  # noqa: PLC0415  not for --help
 
-    return export_session(store, session, sys.stdout)
+    with _writing("standard output", "make room"), os.fdopen(os.dup(1), "w", encoding="utf-8") as stream:
+        return export_session(store, session, stream)
 
 
 def _to_file(store: SqliteStore, session: str, file: Path) -> Ending:
-    """Write a draft beside it first: a file of this name is whole, and for its user's eyes only."""
     from trio_recipes.sessions.exchange import export_session  # noqa: PLC0415  not for --help
 
-    draft = file.with_name(f"{file.name}.{os.urandom(4).hex()}")
+    with _writing(file, "name another file"), _opened(file) as stream:
+        return export_session(store, session, stream)
+
+
+@contextmanager
+def _writing(where: str | Path, what_to_do: str) -> Generator[None]:
+    try:
+        yield
+    except (RecipesError, BrokenPipeError):  # of the session, not of the file; or there is no reader
+        raise
+    except OSError as error:
+        raise StoreWriteError(f"{where}: can't be written: {error.strerror}; {what_to_do}") from error
+
+
+@contextmanager
+def _opened(file: Path) -> Generator[TextIO]:
+    """Write a draft beside it first: a file of this name is whole, and for its user's eyes only.
+
+    Devices and FIFOs are written to as they are: a draft would take their place.
+    """
+    if file.exists() and not file.is_file():
+        with file.open("w", encoding="utf-8") as stream:
+            yield stream
+        return
+    target = file.resolve()
+    draft = target.with_name(f"{target.name}.{os.urandom(4).hex()}")
     try:
         draft.touch(mode=0o600, exist_ok=False)
         with draft.open("w", encoding="utf-8") as stream:
-            ending = export_session(store, session, stream)
-        draft.replace(file)
-    except RecipesError:  # of the session, not of the file; one of them is an OSError, too
-        raise
-    except OSError as error:
-        raise StoreWriteError(f"{file}: can't be written: {error.strerror}; name another file") from error
+            yield stream
+        draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-    return ending

@@ -9,6 +9,7 @@ from trio_recipes.errors import ArchiveError, ConfigurationError, RecipesError
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.printable import printable
+from trio_recipes.plainfile import why_unread
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -33,12 +34,14 @@ def main(options: Namespace) -> int:
     try:
         with Path(options.file).open(encoding="utf-8") as stream:
             imported = import_session(store, stream, project=options.project)
+    except ArchiveError as error:
+        raise ArchiveError(f"{options.file}: {error}; `trio-recipes export` writes such files") from None
     except RecipesError:
         raise
     except UnicodeDecodeError as error:
         raise ArchiveError(f"{options.file}: this is not UTF-8 text: {error}") from None
     except OSError as error:
-        raise ArchiveError(f"{options.file}: can't be read: {error.strerror}") from error
+        raise ArchiveError(f"{options.file}: can't be read: {why_unread(error)}") from error
     _tell(imported, store.standing(imported.session_id).created["project_path"])
     return OK
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from functools import partial
@@ -18,6 +19,8 @@ class Outlet:
         self.fd = fd
         self.closed = False
         """The reader has gone: what is written from now on is dropped."""
+        self.lost: OSError | None = None
+        """Why something is missing although there is a reader: a full disk, say."""
 
     def write(self, text: str) -> None:
         """Write; blocks for as long as the reader makes us wait."""
@@ -31,8 +34,9 @@ class Outlet:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:
                 select.select([], [self.fd], [])
-            except OSError:
+            except OSError as error:
                 self.closed = True
+                self.lost = None if error.errno == errno.EPIPE else error
 
     def line(self, text: str) -> None:
         """Write one line."""

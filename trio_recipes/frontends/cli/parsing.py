@@ -26,6 +26,8 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
         SystemExit: 0 after ``--help`` and ``--version``; 2 for arguments that make no sense, said on stderr.
     """
     before, name, after = _split(arguments)
+    if name == "help":  # a word that people try, and no command of its own
+        return parse([*after[:1], "--help"])
     if name is None:
         _without_command(before)
     if name not in COMMANDS:
@@ -36,6 +38,7 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Namespace]:
     parser = ArgumentParser(f"{PROG} {name}", description=what, allow_abbrev=False, formatter_class=_Formatter)
     command.add_options(parser)
     _add_common(parser)
+    parser.set_defaults(command=name)
     return command, parser.parse_args([*before, *after])
 
 
@@ -43,11 +46,16 @@ class _Formatter(HelpFormatter):
     """Help as wide as the terminal, asked without ``shutil``: every argument that is added makes a formatter."""
 
     def __init__(self, prog: str) -> None:
-        try:
-            width = os.get_terminal_size().columns
-        except OSError:  # no terminal
-            width = 100
-        super().__init__(prog, width=width - 2)
+        super().__init__(prog, width=_width() - 2)
+
+
+def _width() -> int:
+    """Columns of the terminal: as ``COLUMNS`` has it, or else as the terminal itself says; 100 without one."""
+    told = os.environ.get("COLUMNS", "")
+    try:
+        return int(told) if told.isdecimal() and int(told) else os.get_terminal_size().columns or 100
+    except OSError:  # no terminal
+        return 100
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], str | None, list[str]]:
@@ -98,25 +106,37 @@ def _refuse(name: str) -> NoReturn:
 
 def seconds(text: str) -> float:
     """A number of seconds, not negative."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise ValueError
-    return value
+    return _at_least(0, text, "a number of seconds, 0 or more")
+
+
+def days(text: str) -> float:
+    """A number of days, not negative."""
+    return _at_least(0, text, "a number of days, 0 or more")
 
 
 def dollars(text: str) -> float:
     """An amount of US dollars, above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise ValueError
-    return value
+    return _at_least(sys.float_info.min, text, "an amount of US dollars, above 0")
 
 
 def count(text: str) -> int:
     """A whole number, above 0."""
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        raise ValueError
+        raise ArgumentTypeError(f"takes a whole number, above 0; found {text!r}")
+    return value
+
+
+def _at_least(least: float, text: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value < float("inf"):
+        raise ArgumentTypeError(f"takes {what}; found {text!r}")
     return value
 
 

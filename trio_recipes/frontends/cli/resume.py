@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_recipes.frontends.cli.detach import start_detached
-from trio_recipes.frontends.cli.run import add_running_options, given_limits, refuse_secrets
+from trio_recipes.frontends.cli.run import add_running_options, given_limits, idle_settings, refuse_secrets, tell
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -63,5 +63,8 @@ def _refuse_secrets(file: SessionFile, options: Namespace) -> None:
 async def _begin(session_id: str, context: dict[str, Value], options: Namespace, runtime: Runtime) -> Session:
     recipe, limits = options.recipe, given_limits(options)
     if options.since is None:
-        return await runtime.resume(session_id, recipe=recipe, context=context, limits=limits)
-    return await runtime.resume_from(session_id, options.since, recipe=recipe, context=context, limits=limits)
+        session = await runtime.resume(session_id, recipe=recipe, context=context, limits=limits)
+    else:
+        session = await runtime.resume_from(session_id, options.since, recipe=recipe, context=context, limits=limits)
+    await tell(idle_settings(session.engine.frame.recipe, options.set))
+    return session

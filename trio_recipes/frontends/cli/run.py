@@ -87,8 +87,23 @@ def given_limits(options: Namespace) -> Limits:
     return Limits(options.deadline, options.max_cost, options.max_tokens)
 
 
+async def tell(problems: Iterable[object]) -> None:
+    """What a run says of its recipe before it begins: on standard error, one line each."""
+    for problem in problems:
+        await STDERR.send(f"{printable(str(problem))}\n")
+
+
+def idle_settings(recipe: Recipe, settings: Iterable[str]) -> list[str]:
+    """What to say of variables that were set and that the recipe does not use: misspelt, perhaps."""
+    from trio_recipes.language.references import unused  # noqa: PLC0415  not for --help
+    from trio_recipes.language.wording import did_you_mean  # noqa: PLC0415
+
+    names = unused(recipe, [setting.partition("=")[0] for setting in settings])
+    return [f"--set {name}: the recipe does not use it{did_you_mean(name, recipe.context)}" for name in names]
+
+
 async def _start(recipe: Recipe, context: dict[str, Value], options: Namespace, runtime: Runtime) -> Session:
     session = await runtime.start(recipe, context, limits=given_limits(options))
-    for warning in session.engine.frame.recipe.warnings:
-        await STDERR.send(f"{printable(str(warning))}\n")
+    recipe = session.engine.frame.recipe
+    await tell((*recipe.warnings, *idle_settings(recipe, options.set)))
     return session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,14 @@ from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.report import Report
 from trio_recipes.language.source import read
 from trio_recipes.language.wording import kind_of, shown
+from trio_recipes.plainfile import why_unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trio_recipes.values import Value
+
+_NAME = re.compile(r"\w+")
 
 
 def given_variables(file: str | None, settings: Iterable[str]) -> dict[str, Value]:
@@ -29,8 +33,10 @@ def given_variables(file: str | None, settings: Iterable[str]) -> dict[str, Valu
 def _from_file(file: Path) -> dict[str, Value]:
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--context {file}: can't be read: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"--context {file}: is not UTF-8 text") from None
+    except OSError as error:
+        raise ConfigurationError(f"--context {file}: can't be read: {why_unread(error)}") from None
     value = _parsed(text, str(file))
     if not isinstance(value, dict):
         raise ConfigurationError(f"--context {file}: must be a mapping of variables, found {kind_of(value)}")
@@ -42,6 +48,8 @@ def _setting(text: str) -> tuple[str, Value]:
     name, found, value = text.partition("=")
     if not found or not name:
         raise ConfigurationError(f"--set {shown(text)}: must be NAME=VALUE")
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(f"--set {shown(name)}: names of variables have letters, digits and '_' only")
     return name, _parsed(value, f"--set {name}")
 
 
