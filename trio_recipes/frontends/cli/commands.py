@@ -17,7 +17,7 @@ COMMANDS = {
     "show": ("show", "show one session: what has run, what came of it, who stopped it"),
     "watch": ("watch", "follow a session that runs elsewhere"),
     "validate": ("validate", "check recipes without running anything"),
-    "graph": ("graph", "draw a recipe as a Mermaid or Graphviz diagram"),
+    "graph": ("graph", "draw a recipe as a Mermaid, Graphviz or SVG diagram"),
     "agents": ("agents", "list what answers the agents of a recipe, and whether it can be reached"),
     "mcp": ("mcp", "serve recipes to MCP clients: editors, agents, chat programs"),
     "export": ("export", "write a session into a file, for another machine or another time"),

@@ -8,6 +8,7 @@ from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.diagrams.dot import dot
 from trio_recipes.frontends.diagrams.mermaid import mermaid
+from trio_recipes.frontends.diagrams.svg import svg
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -15,17 +16,24 @@ if TYPE_CHECKING:
     from trio_recipes.frontends.diagrams.outline import Find
     from trio_recipes.language.model import Recipe, RecipeStep
 
-FORMATS = {"mermaid": mermaid, "dot": dot}
+FORMATS = {"mermaid": mermaid, "dot": dot, "svg": svg}
 
 
 def add_options(parser: ArgumentParser) -> None:
     """The options of ``graph``."""
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe's file")
-    parser.add_argument("--format", choices=FORMATS, default="mermaid", help="for Mermaid (default) or for Graphviz")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="mermaid", help="for Mermaid (default), for Graphviz, or drawn by Graphviz"
+    )
 
 
 def main(options: Namespace) -> int:
-    """Print the diagram."""
+    """Print the diagram.
+
+    Raises:
+        InvalidRecipeError: the recipe, or one that it calls, is not valid.
+        ConfigurationError: SVG was asked for, and Graphviz isn't there or can't draw this.
+    """
     from trio_recipes.frontends.diagrams.outline import outline  # noqa: PLC0415  not for --help
     from trio_recipes.language.load import load_recipe  # noqa: PLC0415
 
