@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from trio_recipes.progress.asks import Pass
     from trio_recipes.runtime.context import RunContext
+    from trio_recipes.runtime.limits import Pacer
     from trio_recipes.runtime.scope import Scope
     from trio_recipes.values import Value
 
@@ -119,10 +120,13 @@ class Attempts:
 
     # --- one attempt ---------------------------------------------------------------------------------------------
 
-    async def _once(self, attempt: int) -> Outcome:
+    def _once(self, attempt: int) -> Awaitable[Outcome]:
         pacer = self.context.pacer
         if pacer is None or not isinstance(self.ask.step, AgentStep):
-            return await self._timed(attempt)
+            return self._timed(attempt)
+        return self._paced(pacer, attempt)
+
+    async def _paced(self, pacer: Pacer, attempt: int) -> Outcome:
         if pacer.busy:
             self.context.log.emit(Waiting(path=self.ask.path, what="rate_limit"))
         if not await pacer.acquire(self.scope):

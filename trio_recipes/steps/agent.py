@@ -19,7 +19,7 @@ from trio_recipes.language.output import JSON_INSTRUCTION
 from trio_recipes.runtime.ports import AgentReply, AgentRequest, Choice, Chooser, Forcible, LeafCall, Reply
 from trio_recipes.steps.apart import Apart
 from trio_recipes.steps.coalesce import Coalescer
-from trio_recipes.steps.guard import cancellation_wins, describe
+from trio_recipes.steps.guard import describe, sorted_out
 from trio_recipes.steps.repair import Repairs
 from trio_recipes.values import counts, normalise
 
@@ -67,18 +67,17 @@ class AgentRunner:
         request = self.repairs.asked(request_of(step, call))
         conversation = Conversation(call, self.price)
         try:
-            with cancellation_wins(f"agent {step.agent!r}"):
-                choice = await self.choose(request)
-                conversation.asks(choice)
-                answer = await self.apart.run(
-                    partial(choice.backend.ask, choice.request, conversation),
-                    f"agent {step.agent}",
-                    call,
-                    extra=getattr(choice.backend, "kill_grace", 0.0),  # of one that stops processes, and ends by itself
-                )
+            choice = await self.choose(request)
+            conversation.asks(choice)
+            answer = await self.apart.run(
+                partial(choice.backend.ask, choice.request, conversation),
+                f"agent {step.agent}",
+                call,
+                extra=getattr(choice.backend, "kill_grace", 0.0),  # of one that stops processes, and ends by itself
+            )
             return self.repairs.checked(call, request, answer, conversation.conclude(answer, step.agent))
-        except Exception as error:
-            return Reply(failure=_failure(step, error))
+        except (Exception, BaseExceptionGroup) as error:
+            return Reply(failure=_failure(step, sorted_out(error, f"agent {step.agent!r}")))
         finally:
             conversation.end()
 
@@ -275,7 +274,7 @@ def _unwrapped(value: object, agent: str) -> Value:
 # --- what can go wrong -------------------------------------------------------------------------------------------
 
 
-def _failure(step: AgentStep, error: Exception) -> Failure:
+def _failure(step: AgentStep, error: BaseException) -> Failure:
     where = f"step '{step.id}': agent {step.agent!r}"
     if isinstance(error, ConfigurationError):
         hint = "configure a backend for it in trio-recipes.toml, or run with --agents FILE"

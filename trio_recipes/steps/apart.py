@@ -71,16 +71,12 @@ class Apart:
         guest = _Guest(self, name, call, self.stop_timeout + extra)
         self.nursery.start_soon(guest.live, work, name=name)
         call.works[call.path] = guest.describe
-        try:
-            result: T = await guest.ending()
-        finally:
-            del call.works[call.path]
+        result: T = await guest.ending()
         return result
 
-    def expect_end(self, guest: _Guest, seconds: float) -> None:
-        """See to it that a guest that was told to stop is given up after some seconds, if not earlier."""
+    def expect_end(self, guest: _Guest, deadline: float) -> None:
+        """See to it that a guest that was told to stop is given up at some time, if not earlier."""
         assert self.nursery is not None
-        deadline = trio.current_time() + seconds
         self._stopping[guest] = min(deadline, self._stopping.get(guest, math.inf))
         if self._nap is None:
             self._nap = trio.CancelScope(deadline=deadline)
@@ -151,9 +147,12 @@ class _Guest:
     def _stop(self, raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
         self._raise_cancel, self._stopped_at = raise_cancel, trio.current_time()
         self._scope.cancel(reason="its step was stopped")
-        self.host.expect_end(self, self.patience)
-        self._forget = self.call.forcible.register(lambda: self.host.expect_end(self, AFTER_FORCE))
+        self.host.expect_end(self, self._stopped_at + self.patience)
+        self._forget = self.call.forcible.register(self._hurry)
         return trio.lowlevel.Abort.FAILED  # the step ends with its guest, or without it, but not now
+
+    def _hurry(self) -> None:
+        self.host.expect_end(self, trio.current_time() + AFTER_FORCE)
 
     def _end(self, result: outcome.Outcome[Any]) -> None:
         if self._is_given_up:
@@ -179,6 +178,7 @@ class _Guest:
         if self._forget is not None:
             self._forget()
         assert self._waiter is not None
+        del self.call.works[self.call.path]
         trio.lowlevel.reschedule(self._waiter, result)
 
     def describe(self) -> Work:

@@ -17,7 +17,7 @@ from trio_recipes.language.output import interpret
 from trio_recipes.language.template import render_tree
 from trio_recipes.runtime.ports import LeafCall, Reply
 from trio_recipes.steps.apart import Apart
-from trio_recipes.steps.guard import cancellation_wins, describe
+from trio_recipes.steps.guard import describe, sorted_out
 from trio_recipes.steps.named import Function, check, load
 from trio_recipes.steps.thread import Threads
 from trio_recipes.values import normalise
@@ -58,12 +58,11 @@ class FunctionRunner:
         assert isinstance(step, FunctionStep)
         try:
             arguments = _arguments(step, call)
-            with cancellation_wins(f"function {step.function!r}"):
-                return Reply(value=_value(await self._result(step, arguments, call), step))
+            return Reply(value=_value(await self._result(step, arguments, call), step))
         except TemplateError:
             raise
-        except (Exception, SystemExit) as error:  # sys.exit() in a function ends its step and not the runner
-            return Reply(failure=_failure(step, error))
+        except (Exception, BaseExceptionGroup, SystemExit) as error:  # sys.exit() ends its step and not the runner
+            return Reply(failure=_failure(step, sorted_out(error, f"function {step.function!r}")))
 
     async def _result(self, step: FunctionStep, arguments: Mapping[str, Any], call: LeafCall) -> object:
         function, name = await self._find(step.function, call), f"function {step.function}"

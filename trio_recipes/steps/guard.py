@@ -12,37 +12,31 @@ LONGEST_MESSAGE = 2048
 """Characters of somebody else's exception that a failure repeats."""
 
 
-class cancellation_wins:  # noqa: N801  a context manager, used like a function
-    """Let a group with ``Cancelled`` in it out as one ``Cancelled``; others as they are.
+def sorted_out(error: BaseException, what: str) -> BaseException:
+    """What somebody else's code failed with, out of what it raised; if that was a cancellation, it is raised.
 
-    Such a group comes from code that was cancelled and failed while it cleaned up. It was cancelled, not failed, and a
-    bare ``Cancelled`` keeps deep trees cheap. The rest is logged. A class, since a generator would double what a plain
-    ``Cancelled`` costs on its way through.
+    A group with ``Cancelled`` in it comes from code that was cancelled and failed while it cleaned up. It was
+    cancelled, not failed, and a bare ``Cancelled`` keeps deep trees cheap. The rest is logged. Whoever catches the
+    error calls this: a context manager would cost each plain ``Cancelled`` something on its way through.
 
     Args:
+        error: what was raised.
         what: the code, for the log.
+
+    Raises:
+        Cancelled: the group has one.
+        BaseExceptionGroup: the group has something that goes first, like ``KeyboardInterrupt``.
     """
-
-    __slots__ = ("_what",)
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Look at what comes out."""
-        if isinstance(error, BaseExceptionGroup):
-            self._sort(error)
-
-    def _sort(self, group: BaseExceptionGroup[BaseException]) -> None:
-        cancelled, rest = group.split(trio.Cancelled)
-        if cancelled is None or (rest is not None and not isinstance(rest, ExceptionGroup)):
-            return  # no cancellation, or something like KeyboardInterrupt that goes first
-        if rest is not None:
-            _log.warning("%s failed while it was stopped", self._what, exc_info=rest)
-        raise _leaf(cancelled).with_traceback(None) from None
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    cancelled, rest = error.split(trio.Cancelled)
+    if rest is not None and not isinstance(rest, ExceptionGroup):
+        raise error
+    if cancelled is None:
+        return error
+    if rest is not None:
+        _log.warning("%s failed while it was stopped", what, exc_info=rest)
+    raise _leaf(cancelled).with_traceback(None) from None
 
 
 def _leaf(error: BaseException) -> BaseException:
