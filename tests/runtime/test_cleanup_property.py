@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from tests.runtime.harness import World, fails, graceful, immediate, takes
-from tests.runtime.test_cleanup import finish, killed
+from tests.runtime.test_cleanup_resumed import finish, killed
 from trio_recipes.events import RunEnded, ScopeFinished, ScopeStarted, SessionStatus, WorkEnded
 from trio_recipes.language.load import parse_recipe
 from trio_recipes.language.model import Recipe
