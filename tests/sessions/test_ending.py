@@ -16,7 +16,7 @@ from trio_recipes.events import (
 from trio_recipes.progress.record import GateRecord
 from trio_recipes.progress.tables import APPLIED, TOO_LATE
 from trio_recipes.sessions.ending import Conclusion
-from trio_recipes.store.session_file import RequestRow
+from trio_recipes.store.records import RequestRow
 
 PAUSED = RunEnded(status=SessionStatus.PAUSED, current_step="build")
 CANCEL = RequestRow(1, "c", {"level": 1, "request_id": "c"})

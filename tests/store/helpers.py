@@ -8,8 +8,9 @@ from trio_recipes.store.codec import to_row
 from trio_recipes.store.owner import RunnerLock
 from trio_recipes.store.requests import Ack, submit
 from trio_recipes.store.runs import Opening, begin, create
-from trio_recipes.store.session_file import EventRow, SessionFile, now
+from trio_recipes.store.session_file import SessionFile, now
 from trio_recipes.store.sqlite import SqliteStore
+from trio_recipes.store.sums import EventRow
 
 ID = "0123456789abcdef-20260101-120000_recipe"
 

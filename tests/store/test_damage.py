@@ -8,7 +8,7 @@ import pytest
 
 from tests.store.helpers import ID, a_session, ask, in_state, lock_in, open_store, output, resumed, rows, run_by
 from trio_recipes.errors import SessionNotFoundError, StoreUnusableError, StoreWriteError
-from trio_recipes.events import SessionStatus
+from trio_recipes.events import RequestAnswered, SessionStatus
 from trio_recipes.store.codec import from_row
 from trio_recipes.store.runs import preview
 from trio_recipes.store.session_file import SessionFile
@@ -42,7 +42,7 @@ def edit(file: SessionFile, statement: str, *values: object) -> None:
         "UPDATE owner SET runner = '../../somewhere/else'",
         "DELETE FROM owner",
         "DROP TABLE answers",
-        "INSERT INTO requests VALUES (1, 'a', 1, 'nonsense')",
+        "INSERT INTO requests VALUES (1, 'a', 1, 'nonsense', 0)",
     ],
 )
 def test_a_standing_that_can_not_be_read(store: SqliteStore, statement: str) -> None:
@@ -82,6 +82,119 @@ def test_an_event_that_can_not_be_read(store: SqliteStore, statement: str) -> No
     with pytest.raises(StoreUnusableError, match="damaged"):
         resumed(opening.file, lock_in(store))
     assert store.standing(ID).status is SessionStatus.INTERRUPTED
+
+
+COLUMNS = {
+    "events": ("seq", "run", "at", "event", "path", "body", "data", "crc"),
+    "requests": ("number", "id", "at", "body", "crc"),
+    "answers": ("number", "at", "answer", "crc"),
+    "owner": ("epoch", "runner", "body", "events", "lifecycle", "requests", "answers", "crc"),
+}
+
+
+def a_full_session(store: SqliteStore) -> SessionFile:
+    """A session with rows in all of its tables: it was asked to stop, and its runner died."""
+    lock = lock_in(store)
+    opening = run_by(store, lock)
+    file = opening.file
+    ask(file, "first")
+    answered = RequestAnswered(request_id="first", answer="applied")
+    file.append(opening.connection, opening.claim, rows(opening.last_seq, output(), answered, output("y"), output("z")))
+    ask(file, "second")
+    opening.connection.close()
+    lock.release()
+    return file
+
+
+def read_everything(file: SessionFile) -> object:
+    """What a session says, all of it."""
+    with file.reading() as connection:
+        return (
+            file.standing(connection),
+            file.rows(connection),
+            [file.request(connection, name) for name in ("first", "second")],
+            file.owner(connection),
+        )
+
+
+@pytest.mark.parametrize(("table", "column"), [(table, name) for table, names in COLUMNS.items() for name in names])
+def test_no_value_of_any_row_changes_unnoticed(store: SqliteStore, table: str, column: str) -> None:
+    file = a_full_session(store)
+    before = read_everything(file)
+    connection = sqlite3.connect(file.layout.database(ID), isolation_level=None)
+    kept = connection.execute(f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL").fetchall()
+    assert kept
+    for rowid, value in kept:
+        for other in _others(value):
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (other, rowid))
+            with pytest.raises(StoreUnusableError, match="damaged"):
+                read_everything(file)
+            moved = other if column in ("seq", "number") else rowid
+            connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, moved))
+    connection.close()
+    assert read_everything(file) == before
+
+
+def _others(value: int | str | bytes) -> list[int | str | bytes]:
+    """Values that differ by a bit, by a letter, by their type."""
+    if isinstance(value, int):
+        return [value + 1000, value ^ 1 << 20, -value - 7]
+    if isinstance(value, bytes):
+        return [bytes([value[0] ^ 1]) + value[1:], value + b"\0", value.decode()]
+    return [chr(ord(value[0]) ^ 1) + value[1:], value[:-1], value.encode()] if value else ["x", b""]
+
+
+@pytest.mark.parametrize("table", [*COLUMNS])
+def test_no_row_is_lost_unnoticed(store: SqliteStore, table: str) -> None:
+    file = in_state(store, SessionStatus.COMPLETED) if table == "events" else a_full_session(store)
+    connection = sqlite3.connect(file.layout.database(ID), isolation_level=None)
+    for (rowid,) in connection.execute(f"SELECT rowid FROM {table}").fetchall():
+        connection.execute("CREATE TABLE kept AS SELECT * FROM " + f"{table} WHERE rowid = {rowid}")
+        connection.execute(f"DELETE FROM {table} WHERE rowid = {rowid}")
+        with pytest.raises(StoreUnusableError, match="damaged"):
+            read_everything(file)
+        connection.executescript(f"INSERT INTO {table} SELECT * FROM kept; DROP TABLE kept")
+    connection.close()
+    read_everything(file)
+
+
+def test_a_record_of_another_session_is_none_of_this_one(store: SqliteStore) -> None:
+    """A file that was restored under another name, or a page that strayed."""
+    file, other = a_session(store), a_session(store, OTHER)
+    file.layout.database(ID).write_bytes(other.layout.database(OTHER).read_bytes())
+    with pytest.raises(StoreUnusableError, match=ID):
+        read_everything(file)
+
+
+def test_an_index_that_has_lost_an_entry_does_not_change_where_a_session_stands(store: SqliteStore) -> None:
+    database = in_state(store, SessionStatus.COMPLETED).layout.database(ID)
+    connection = sqlite3.connect(database)
+    page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'lifecycle'").fetchone()[0]
+    connection.close()
+    data = bytearray(database.read_bytes())
+    data[(page - 1) * 4096 + 4] -= 1  # how many cells the page has
+    database.write_bytes(data)
+    with pytest.raises(StoreUnusableError, match="lifecycle"):
+        store.standing(ID)
+
+
+def test_a_damaged_record_is_named_and_what_to_do_is_told(store: SqliteStore) -> None:
+    file = a_full_session(store)
+    edit(file, "UPDATE events SET data = x'79' WHERE seq = 3")
+    with pytest.raises(StoreUnusableError) as caught:
+        preview(file)
+    text = str(caught.value)
+    assert f"session {ID} can't be read (event 3 is not what was written)" in text
+    assert f"export {ID} FILE" in text
+
+
+def test_a_session_that_is_being_made_or_deleted_is_not_damaged(store: SqliteStore) -> None:
+    file = a_full_session(store)
+    late = file.connect()
+    assert store.delete(ID)
+    with pytest.raises(SessionNotFoundError), file.transaction(late):
+        file.standing(late)
+    late.close()
 
 
 def test_a_row_that_holds_nothing_is_none_of_a_newer_version() -> None:

@@ -16,10 +16,13 @@ from trio.testing import wait_all_tasks_blocked
 from tests.store.helpers import ID, ask, lock_in, open_store, output, run_by
 from trio_recipes.errors import OwnershipLostError, StoreError, StoreWriteError
 from trio_recipes.events import Event, RequestAnswered, RunEnded, SessionStatus, Stamped
+from trio_recipes.store import records
 from trio_recipes.store.journal import Journal, SessionLog
+from trio_recipes.store.records import RequestRow
 from trio_recipes.store.requests import answer_of
-from trio_recipes.store.session_file import Claim, EventRow, RequestRow, SessionFile
+from trio_recipes.store.session_file import Claim, SessionFile
 from trio_recipes.store.sqlite import SqliteStore
+from trio_recipes.store.sums import EventRow
 from trio_recipes.store.writer import LAZY_SECONDS
 
 
@@ -204,7 +207,8 @@ async def test_a_session_taken_over_is_noticed(tmp_path: Path) -> None:
     async with a_log(tmp_path) as world:
         log, file = world.log, world.file
         connection = file.connect()
-        connection.execute("UPDATE owner SET epoch = epoch + 1, runner = 'somebody else'")
+        known = records.head(connection, ID)
+        records.write_head(connection, ID, known._replace(epoch=known.epoch + 1, runner="somebody else"))
         connection.close()
         with pytest.raises(OwnershipLostError):
             await emit_and_wait(log)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from trio_recipes.events import Cancellation
     from trio_recipes.progress.record import GateRecord
-    from trio_recipes.store.session_file import RequestRow
+    from trio_recipes.store.records import RequestRow
 
 
 @define(eq=False)

@@ -34,8 +34,9 @@ from trio_recipes.sessions.requesting import request, start
 from trio_recipes.sessions.result import SessionResult
 from trio_recipes.sessions.wake import listen
 from trio_recipes.store.codec import cancellation_from_json, cancellation_to_json, decision_from_json, from_row
+from trio_recipes.store.records import RequestRow
 from trio_recipes.store.requests import delivered, submit
-from trio_recipes.store.session_file import RequestRow, now
+from trio_recipes.store.session_file import now
 
 if TYPE_CHECKING:
     from trio_recipes.masking import Mask

@@ -7,7 +7,6 @@ time is over is decided here, too, by whoever looks first: so it can't cross wit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -228,8 +227,7 @@ def _record(
 ) -> Settled:
     approved, cleans_up = bool(body["approved"]), bool(standing.created.get("cleans_up"))
     if standing.alive:
-        row = (gate.request_id, now(), json.dumps({"path": gate.path, **body}))
-        connection.execute("INSERT INTO requests (id, at, body) VALUES (?, ?, ?)", row)
+        file.ask(connection, gate.request_id, {"path": gate.path, **body})
     else:
         file.append_unowned(connection, "approval_decided", dict(body), standing.run, gate.path, keep_runner=True)
         if not approved and not cleans_up:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import json
-import sqlite3
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeGuard
 
@@ -24,7 +23,9 @@ from trio_recipes.classes import define, frozen
 from trio_recipes.errors import ArchiveError, StoreError
 from trio_recipes.events import Event, Output, ScopeFinished, SessionCreated, Stamped
 from trio_recipes.progress.masked import shown
+from trio_recipes.store import records
 from trio_recipes.store.codec import from_row, to_row
+from trio_recipes.store.damage import UNREADABLE, RecordError
 
 if TYPE_CHECKING:
     from trio_recipes.store.session_file import SessionFile
@@ -82,18 +83,11 @@ class _Reader:
     damage: str | None = field(default=None, init=False)
 
     def events(self) -> Iterator[Stamped]:
-        connection = self.file.connect()
-        try:
-            connection.execute("BEGIN")
-            rows = connection.execute("SELECT seq, run, at, event, path, body, data FROM events ORDER BY seq")
-            for number, row in enumerate(rows, 1):
-                if row[0] != number:
-                    raise self.file.damaged(f"event {number} is missing")
-                yield from_row(row)
-        except (sqlite3.DatabaseError, StoreError) as error:
-            self.damage = f"{type(error).__name__}: {error}"[:500]
-        finally:
-            connection.close()
+        with self.file.reading() as connection:
+            try:
+                yield from map(from_row, records.events(connection, self.file.session_id))
+            except (*UNREADABLE, RecordError, StoreError) as error:
+                self.damage = str(error)[:500]
 
 
 def _holds_secret(event: Event) -> bool:

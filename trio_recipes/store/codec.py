@@ -18,7 +18,7 @@ from trio_recipes.progress.times import iso
 from trio_recipes.store.damage import is_time
 
 if TYPE_CHECKING:
-    from trio_recipes.store.session_file import EventRow
+    from trio_recipes.store.sums import EventRow
 
 _PARTS = (Failure, Cancellation, Holdout)
 """Of events."""

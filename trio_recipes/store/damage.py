@@ -15,12 +15,16 @@ from trio_recipes.errors import StoreUnusableError, StoreWriteError
 if TYPE_CHECKING:
     from pathlib import Path
 
+
+class RecordError(ValueError):
+    """A record that is not what was written, or is not there any more; the message says which."""
+
+
 NONSENSE = (ValueError, TypeError, KeyError, AttributeError, IndexError)
 """What reading raises where a file says what no session can say."""
 
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 """What SQLite and its Python module raise; the latter decodes the names of a damaged schema."""
-
 
 _YEAR_10000 = 253_402_214_400_000_000  # less a day, for those east of Greenwich
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
@@ -46,10 +50,11 @@ def is_time(at: object) -> bool:
 
 def damaged(database: Path, error: Exception | str) -> StoreUnusableError:
     """What to raise if a session's file is damaged; its folder bears the session's id."""
-    what = f"{type(error).__name__}: {error}" if isinstance(error, NONSENSE) else str(error)
+    strange = isinstance(error, NONSENSE) and not isinstance(error, RecordError)
+    what, name = f"{type(error).__name__}: {error}" if strange else str(error), database.parent.name
     return StoreUnusableError(
-        f"session {database.parent.name} can't be read ({what[:200]}): {database} is damaged or no database; "
-        "other sessions are not affected"
+        f"session {name} can't be read ({what[:200]}): {database} is damaged or no database; other sessions are not "
+        f"affected, and `export {name} FILE` saves what can still be read of this one"
     )
 
 

@@ -8,49 +8,101 @@ from typing import TYPE_CHECKING, Final
 
 from trio_recipes.errors import SessionNotFoundError, StoreTooNewError, StoreUnusableError
 from trio_recipes.statuses import LIFECYCLE
-from trio_recipes.store import damage
+from trio_recipes.store import damage, sums
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
+SUMS_SINCE: Final = 3
+"""The version of the schema in which rows got check sums."""
 BUSY_SECONDS: Final = 5.0
 """How long a statement waits for the lock of another connection."""
 
-_FREQUENT: Final = (
-    "event NOT IN ('agent_answered', 'attempt_failed', 'attempt_started', 'output', 'request_answered', 'resisted', "
-    "'scope_finished', 'scope_started', 'signalled', 'waiting', 'warned', 'work_ended')"
+_MANY: Final = (
+    *("agent_answered", "attempt_failed", "attempt_started", "output", "request_answered", "resisted"),
+    *("scope_finished", "scope_started", "signalled", "waiting", "warned", "work_ended"),
 )
-"""Leaves out the kinds of which a session has many. In this schema for good: SQLite uses an index only for a query of
-the very same condition, so the list must not follow the kinds that later versions add."""
+"""The kinds of which a session has many. In this schema for good: SQLite uses an index only for a query of the very
+same condition, so the list must not follow the kinds that later versions add."""
 
-_LIFECYCLE: Final = ", ".join(f"'{name}'" for name in sorted(LIFECYCLE))
+COUNTED: Final = LIFECYCLE.difference(_MANY)
+"""Kinds that each session counts, so this is in the schema for good, too: a new one raises its version."""
 
-LIFE: Final = f"{_FREQUENT} AND event IN ({_LIFECYCLE})"
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+_FREQUENT: Final = f"event NOT IN ({_listed(_MANY)})"
+
+LIFE: Final = f"{_FREQUENT} AND event IN ({_listed(sorted(LIFECYCLE))})"
 """The condition for the few events from which a session's standing is derived; the index serves it."""
 
 _INDEX: Final = f"CREATE INDEX lifecycle ON events (seq) WHERE {_FREQUENT}"
 
 _APPLICATION_ID = 0x7472_6563  # "trec"
 
-_SCHEMA = f"""
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
-    body TEXT NOT NULL, data BLOB);
-{_INDEX};
-CREATE TABLE requests (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE answers (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL);
-CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL);
-INSERT INTO owner VALUES (1, 0, NULL, '{{}}');
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""  # noqa: S608  every part is a constant of ours
+_TABLES: Final = {
+    "events": "seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, "
+    "path TEXT NOT NULL, body TEXT NOT NULL, data BLOB, crc INTEGER NOT NULL",
+    "requests": "number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL, "
+    "crc INTEGER NOT NULL",
+    "answers": "number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL, crc INTEGER NOT NULL",
+    "owner": "one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL, "
+    "events INTEGER NOT NULL, lifecycle INTEGER NOT NULL, requests INTEGER NOT NULL, answers INTEGER NOT NULL, "
+    "crc INTEGER NOT NULL",
+}
+"""``crc`` is a row's check sum; ``owner`` counts the rows of the others (:mod:`trio_recipes.store.records`)."""
+
+_HAS_CRC: Final = "SELECT 1 FROM pragma_table_info('events') WHERE name = 'crc'"
+
+_SCHEMA: Final = (
+    *(f"CREATE TABLE {name} ({columns})" for name, columns in _TABLES.items()),
+    _INDEX,
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+
+def _summed(table: str, columns: str) -> str:
+    """What rows of a table are to be, their sums included."""
+    blobs = ", ".join(f"CAST({column} AS BLOB)" for column in columns.split(", "))
+    return f"{columns}, sum_of('{table}', {blobs})"
+
+
+def _anew(table: str, rows: str) -> tuple[str, ...]:
+    """Makes a table anew, so that nobody can write a row without a sum from then on."""
+    return (
+        f"CREATE TABLE new ({_TABLES[table]})",
+        f"INSERT INTO new SELECT {rows}",
+        f"DROP TABLE {table}",
+        f"ALTER TABLE new RENAME TO {table}",
+    )
+
+
+_COUNTS: Final = ", ".join(
+    (
+        "(SELECT coalesce(max(seq), 0) FROM events) AS events",
+        f"(SELECT count(*) FROM events WHERE {LIFE}) AS lifecycle",  # noqa: S608  every part is a constant of ours
+        "(SELECT count(*) FROM requests) AS requests",
+        "(SELECT count(*) FROM answers) AS answers",
+    )
+)
+_HEAD: Final = _summed("owner", "epoch, runner, body, events, lifecycle, requests, answers")
 
 _UPGRADES: Final[Mapping[int, tuple[str, ...]]] = {
     1: ("DROP INDEX lifecycle", _INDEX),  # which had the kinds of its own version in it
+    2: (
+        *_anew("events", _summed("events", "seq, run, at, event, path, body, data") + " FROM events"),
+        _INDEX,  # the old one has gone with its table
+        *_anew("requests", _summed("requests", "number, id, at, body") + " FROM requests"),
+        *_anew("answers", _summed("answers", "number, at, answer") + " FROM answers"),
+        *_anew("owner", f"1, {_HEAD} FROM (SELECT epoch, runner, body, {_COUNTS} FROM owner)"),  # noqa: S608
+    ),
 }
-"""What makes a session of one version one of the next."""
+"""What makes a session of one version one of the next. ``sum_of`` is :func:`trio_recipes.store.sums.stored`."""
 
 
 def create(file: Path, durability: str) -> sqlite3.Connection:
@@ -74,7 +126,7 @@ def create(file: Path, durability: str) -> sqlite3.Connection:
 
 def lay_out(connection: sqlite3.Connection) -> None:
     """Make the tables, within a transaction."""
-    for statement in _SCHEMA.split(";"):
+    for statement in _SCHEMA:
         connection.execute(statement)
 
 
@@ -102,7 +154,7 @@ def connect(file: Path, durability: str) -> sqlite3.Connection:
     return connection
 
 
-def upgrade(connection: sqlite3.Connection) -> None:
+def upgrade(connection: sqlite3.Connection, session_id: str) -> None:
     """Make a session that an older version wrote one of ours, in one transaction; nobody may be running it.
 
     Raises:
@@ -110,15 +162,29 @@ def upgrade(connection: sqlite3.Connection) -> None:
     """
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for version in range(version_of(connection), SCHEMA_VERSION):
-            for statement in _UPGRADES[version]:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        upgrade_within(connection, session_id)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def upgrade_within(connection: sqlite3.Connection, session_id: str) -> None:
+    """Do what :func:`upgrade` does, within a transaction; nothing if the session is one of ours."""
+    found = version_of(connection)
+    if found == SCHEMA_VERSION:
+        return
+    connection.create_function("sum_of", -1, sums.stored(session_id), deterministic=True)
+    for version in range(found, SCHEMA_VERSION):
+        for statement in _UPGRADES[version]:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def has_sums(connection: sqlite3.Connection) -> bool:
+    """Whether a session's rows have check sums."""
+    return version_of(connection) >= SUMS_SINCE
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -175,6 +241,8 @@ def _check(connection: sqlite3.Connection, file: Path) -> None:
         raise SessionNotFoundError(f"session {file.parent.name} is only just being created")
     if application != _APPLICATION_ID:
         raise StoreUnusableError(f"{file} is not a session of trio_recipes")
+    if version < SUMS_SINCE and (version < 1 or connection.execute(_HAS_CRC).fetchone()):
+        raise damage.damaged(file, f"it can't be of version {version}")
     if version > SCHEMA_VERSION:
         raise StoreTooNewError(
             f"session {file.parent.name} was written by a newer trio_recipes (schema {version}, "

@@ -25,14 +25,15 @@ from trio_recipes.errors import StoreError, StoreWriteError
 from trio_recipes.events import Stamped
 from trio_recipes.store.codec import to_row
 from trio_recipes.store.runway import Runway
-from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
+from trio_recipes.store.session_file import Claim, SessionFile, now
 from trio_recipes.store.writer import Writer
 
 if TYPE_CHECKING:
     import sqlite3
 
     from trio_recipes.events import Event
-    from trio_recipes.store.session_file import EventRow
+    from trio_recipes.store.records import RequestRow
+    from trio_recipes.store.sums import EventRow
 
 T = TypeVar("T")
 

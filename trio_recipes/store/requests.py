@@ -7,7 +7,6 @@ cancelled by the requester itself.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,13 +15,14 @@ from trio_recipes.progress.path import is_valid
 from trio_recipes.progress.tables import APPLIED, Effect, Verdict, judge
 from trio_recipes.statuses import Level, SessionStatus
 from trio_recipes.store.owner import describe, is_alive
-from trio_recipes.store.session_file import RequestRow, SessionFile, now
+from trio_recipes.store.session_file import SessionFile
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Mapping
 
     from trio_recipes.progress.standing import Standing
+    from trio_recipes.store.records import RequestRow
 
 _UNOWNED = frozenset({SessionStatus.PAUSED, SessionStatus.INTERRUPTED})
 _ENDED = frozenset({SessionStatus.COMPLETED, SessionStatus.DENIED, SessionStatus.FAILED, SessionStatus.CANCELLED})
@@ -78,11 +78,9 @@ def _decide(
     file: SessionFile, connection: sqlite3.Connection, cancellation: Mapping[str, Any], *, escalates: bool
 ) -> Ack:
     standing = file.standing(connection)
-    known = connection.execute(
-        "SELECT number, body FROM requests WHERE id = ?", (cancellation["request_id"],)
-    ).fetchone()
+    known = file.request(connection, cancellation["request_id"])
     if known:
-        return Ack(True, Effect.JOIN, Level(json.loads(known[1])["level"]), standing.status, known[0])
+        return Ack(True, Effect.JOIN, Level(known.body["level"]), standing.status, known.number)
     at = cancellation.get("at", "")
     if not is_valid(at):
         raise UnknownScopeError(f"{at!r} is no path; paths look like audit/scan[3]/report")
@@ -94,16 +92,14 @@ def _decide(
     if not verdict.accepted:
         return Ack(False, verdict.effect, verdict.level, standing.status)
     body = _resolved(cancellation, verdict, asked)
-    cursor = connection.execute(
-        "INSERT INTO requests (id, at, body) VALUES (?, ?, ?)", (cancellation["request_id"], now(), json.dumps(body))
-    )
+    number = file.ask(connection, cancellation["request_id"], body)
     status, unfinished = standing.status, False
     if not standing.alive and status is not SessionStatus.CREATED:
         unfinished = bool(standing.created.get("cleans_up")) and verdict.effect is not Effect.FORCE
         status = SessionStatus.CANCELLING if unfinished else SessionStatus.CANCELLED
         if not unfinished:
             _end_unowned(file, connection, standing, body)
-    return Ack(True, verdict.effect, verdict.level, status, cursor.lastrowid, unfinished)
+    return Ack(True, verdict.effect, verdict.level, status, number, unfinished)
 
 
 def _resolved(cancellation: Mapping[str, Any], verdict: Verdict, asked: Level) -> dict[str, Any]:
@@ -181,8 +177,8 @@ def _unowned(file: SessionFile, connection: sqlite3.Connection) -> Standing:
 def answer_of(file: SessionFile, number: int) -> str | None:
     """What became of a request, or None while it has not been answered."""
     with file.reading() as connection:
-        found = connection.execute("SELECT answer FROM answers WHERE number = ?", (number,)).fetchone()
-    return str(found[0]) if found else None
+        found = file.request(connection, number)
+    return found.answer if found else None
 
 
 def delivered(row: RequestRow) -> tuple[dict[str, Any], bool, bool]:

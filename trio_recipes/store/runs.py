@@ -21,7 +21,8 @@ from trio_recipes.progress.fold import Progress, fold
 from trio_recipes.progress.tables import APPLIED, FINISHED
 from trio_recipes.store.codec import decision_from_json, from_row, to_row
 from trio_recipes.store.owner import describe
-from trio_recipes.store.session_file import Claim, RequestRow, SessionFile, now
+from trio_recipes.store.records import RequestRow
+from trio_recipes.store.session_file import Claim, SessionFile, now
 
 if TYPE_CHECKING:
     import sqlite3
@@ -105,7 +106,7 @@ def restore(file: SessionFile, events: Iterable[Stamped]) -> None:
     try:
         with file.transaction(connection):
             file.lay_out(connection)
-            connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", map(to_row, events))
+            file.add(connection, map(to_row, events))
     except BaseException:
         connection.close()
         file.remove()
@@ -222,5 +223,4 @@ def _append_dated(
     connection: sqlite3.Connection, file: SessionFile, dated: Sequence[tuple[int, Event]], run: int
 ) -> None:
     seq = file.last_seq(connection)
-    rows = [to_row(Stamped(seq + n, run, at, event)) for n, (at, event) in enumerate(dated, 1)]
-    connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    file.add(connection, [to_row(Stamped(seq + n, run, at, event)) for n, (at, event) in enumerate(dated, 1)])

@@ -11,9 +11,9 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from trio_recipes.errors import (
     OwnershipLostError,
@@ -22,22 +22,26 @@ from trio_recipes.errors import (
     StoreUnusableError,
     StoreWriteError,
 )
-from trio_recipes.progress.standing import Row, Standing, standing_of
-from trio_recipes.store import damage, database
-from trio_recipes.store.owner import describe, is_alive, is_owner
+from trio_recipes.progress.standing import standing_of
+from trio_recipes.store import damage, database, records
+from trio_recipes.store.owner import describe, is_alive
+from trio_recipes.store.records import Head
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from trio_recipes.progress.standing import Row, Standing
     from trio_recipes.store.layout import Layout
+    from trio_recipes.store.records import RequestRow
+    from trio_recipes.store.sums import EventRow
 
-_LIFE = f"SELECT seq, at, event, body, path FROM events WHERE {database.LIFE} ORDER BY seq"  # noqa: S608
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _FORGET = f"DELETE FROM events WHERE {database.LIFE}"  # noqa: S608  a constant of ours
 _NEEDED = frozenset({"recipe_name", "project_path"})
 """What whoever looks at a session asks of its first event."""
-
-EventRow: TypeAlias = "tuple[int, int, int, str, str, str, bytes | None]"
-"""seq, run, at (microseconds), event, path, body (JSON), data."""
 
 
 def now() -> int:
@@ -52,21 +56,19 @@ class Claim(NamedTuple):
     epoch: int
 
 
-class RequestRow(NamedTuple):
-    """A request, as it was made.
+def _telling_damage(
+    read: Callable[Concatenate[SessionFile, P], T],
+) -> Callable[Concatenate[SessionFile, P], T]:
+    """Where a file says what no session can say, that session is damaged."""
 
-    ``body`` is the JSON of a :class:`~trio_recipes.events.Cancellation`, or of a decision on a gate: an
-    :class:`~trio_recipes.events.ApprovalDecided` with its ``path``.
-    """
+    @wraps(read)
+    def told(self: SessionFile, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(self, *args, **kwargs)
+        except damage.NONSENSE as error:
+            raise self.damaged(error) from error
 
-    number: int
-    id: str
-    body: dict[str, Any]
-
-    @property
-    def is_decision(self) -> bool:
-        """Whether it decides on a gate rather than asking to stop."""
-        return "approved" in self.body
+    return told
 
 
 class SessionFile(NamedTuple):
@@ -113,6 +115,7 @@ class SessionFile(NamedTuple):
     def lay_out(self, connection: sqlite3.Connection) -> None:
         """Make the tables, within a transaction."""
         database.lay_out(connection)
+        records.write_head(connection, self.session_id, Head())
 
     def remove(self) -> None:
         """Delete the session with everything in it; the caller has made sure that nobody runs it."""
@@ -134,6 +137,8 @@ class SessionFile(NamedTuple):
                     if runner is not None and is_alive(self.layout, runner):
                         return False
                     connection.execute(_FORGET)
+                    if database.has_sums(connection):
+                        records.write_head(connection, self.session_id, Head())
             finally:
                 connection.close()
         self.remove()
@@ -157,7 +162,7 @@ class SessionFile(NamedTuple):
         try:
             runner = self.owner(connection)[1]
             if runner is None or not is_alive(self.layout, runner):
-                database.upgrade(connection)
+                database.upgrade(connection, self.session_id)
         except damage.UNREADABLE as error:
             connection.close()
             raise damage.unwritable(self.layout.database(self.session_id), error) from error
@@ -196,6 +201,8 @@ class SessionFile(NamedTuple):
             if connection.in_transaction:
                 connection.rollback()
             raise damage.unwritable(self.layout.database(self.session_id), error) from error
+        except damage.RecordError as error:
+            raise self.damaged(error) from error
 
     @contextmanager
     def reading(self) -> Generator[sqlite3.Connection]:
@@ -206,11 +213,14 @@ class SessionFile(NamedTuple):
             yield connection
         except damage.UNREADABLE as error:
             raise damage.unreadable(self.layout.database(self.session_id), error) from error
+        except damage.RecordError as error:
+            raise self.damaged(error) from error
         finally:
             connection.close()
 
     # --- reading -------------------------------------------------------------------------------------------------
 
+    @_telling_damage
     def standing(self, connection: sqlite3.Connection) -> Standing:
         """Where the session stands, as of this connection's transaction.
 
@@ -218,15 +228,10 @@ class SessionFile(NamedTuple):
             SessionNotFoundError: if its first event has not been committed: its creator is at work, or died.
             StoreUnusableError: if its file is damaged.
         """
-        try:
-            return self._standing(connection)
-        except damage.NONSENSE as error:
-            raise self.damaged(error) from error
-
-    def _standing(self, connection: sqlite3.Connection) -> Standing:
         rows = self.lifecycle(connection)
         if not rows:
             raise SessionNotFoundError(f"session {self.session_id} is only just being created")
+        records.check_end(connection, self.session_id)
         delivered = {row.body["cancellation"].get("request_id") for row in rows if row.event == "cancel_requested"}
         pending = [r.body for r in self.unanswered(connection) if r.id not in delivered and not r.is_decision]
         runner = self.owner(connection)[1]
@@ -238,56 +243,44 @@ class SessionFile(NamedTuple):
             raise ValueError("a time that can't be")
         return standing
 
+    @_telling_damage
     def lifecycle(self, connection: sqlite3.Connection) -> list[Row]:
         """The few events from which a session's standing is derived, in order."""
-        found = connection.execute(_LIFE)
-        return [Row(seq, at, event, damage.mapping(body), path) for seq, at, event, body, path in found]
+        return records.lifecycle(connection, self.session_id)
 
+    @_telling_damage
     def owner(self, connection: sqlite3.Connection) -> tuple[int, str | None, dict[str, Any]]:
         """Epoch, runner (None if nobody) and the runner's description."""
-        found = connection.execute("SELECT epoch, runner, body FROM owner").fetchone()
-        if found is None or not is_owner(*found):
-            raise self.damaged("its owner is not known")
-        epoch, runner, body = found
-        try:
-            return epoch, runner, damage.mapping(body)
-        except damage.NONSENSE as error:
-            raise self.damaged(error) from error
+        head = records.head(connection, self.session_id)
+        return head.epoch, head.runner, damage.mapping(head.body)
 
+    @_telling_damage
     def unanswered(self, connection: sqlite3.Connection, after: int = 0) -> list[RequestRow]:
         """Requests that no owner has answered, in order.
 
         Raises:
             StoreUnusableError: if they can't be read.
         """
-        rows = connection.execute(
-            "SELECT number, id, body FROM requests WHERE number > ? AND number NOT IN (SELECT number FROM answers)"
-            " ORDER BY number",
-            (after,),
-        )
-        try:
-            return [RequestRow(number, name, damage.mapping(body)) for number, name, body in rows]
-        except damage.NONSENSE as error:
-            raise self.damaged(error) from error
+        return [row for row in records.requests(connection, self.session_id, after) if row.answer is None]
 
+    @_telling_damage
+    def request(self, connection: sqlite3.Connection, which: int | str) -> RequestRow | None:
+        """The request of a number or an id, or None."""
+        found = records.requests(connection, self.session_id)
+        return next((row for row in found if which in (row.number, row.id)), None)
+
+    @_telling_damage
     def rows(self, connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> list[EventRow]:
         """Events with a ``seq`` above ``after``.
 
         Raises:
-            StoreUnusableError: if one is missing: they are numbered without gaps.
+            StoreUnusableError: if one of them is missing, or is not what was written.
         """
-        found: list[EventRow] = connection.execute(
-            "SELECT seq, run, at, event, path, body, data FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
-            (after, limit),
-        ).fetchall()
-        if found and found[-1][0] != after + len(found):
-            raise self.damaged("some of its events are missing")
-        return found
+        return list(records.events(connection, self.session_id, after, limit))
 
     def last_seq(self, connection: sqlite3.Connection) -> int:
         """The highest ``seq``, 0 for none."""
-        found: int = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
-        return found
+        return records.last_seq(connection)
 
     def last_move(self, connection: sqlite3.Connection) -> int:
         """The highest ``seq`` of an event that is more than output of a step, 0 for none."""
@@ -295,14 +288,12 @@ class SessionFile(NamedTuple):
         found = connection.execute(query).fetchone()
         return found[0] if found else 0
 
+    @_telling_damage
     def is_over(self, connection: sqlite3.Connection, path: str) -> bool | None:
         """Whether the scope at ``path`` has ended; None if it has not begun."""
-        query = (
-            "SELECT event = 'scope_finished' FROM events"
-            " WHERE path = ? AND event IN ('scope_started', 'scope_finished') ORDER BY seq DESC LIMIT 1"
-        )
-        found = connection.execute(query, (path,)).fetchone()
-        return None if found is None else bool(found[0])
+        condition = "path = ? AND event IN ('scope_started', 'scope_finished')"
+        found = records.newest(connection, self.session_id, condition, path)
+        return None if found is None else found[3] == "scope_finished"
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -314,8 +305,10 @@ class SessionFile(NamedTuple):
             StoreWriteError: if the commit fails.
         """
         with self.transaction(connection):
-            self._check_claim(connection, claim)
-            _insert(connection, rows)
+            head = self._claimed(connection, claim)
+            new = records.add_events(connection, self.session_id, head, rows)
+            if (new.lifecycle, new.answers) != (head.lifecycle, head.answers):
+                records.write_head(connection, self.session_id, new)
 
     def end(
         self,
@@ -334,15 +327,23 @@ class SessionFile(NamedTuple):
             answer: what a request is told; None leaves it to those who finish the session.
         """
         with self.transaction(connection):
-            self._check_claim(connection, claim)
-            _insert(connection, conclude(self.unanswered(connection)))
+            head = self._claimed(connection, claim)._replace(runner=None)
+            head = records.add_events(connection, self.session_id, head, conclude(self.unanswered(connection)))
+            records.write_head(connection, self.session_id, head)
             self.answer_all(connection, answer)
-            connection.execute("UPDATE owner SET runner = NULL")
+
+    def add(self, connection: sqlite3.Connection, rows: Iterable[EventRow]) -> None:
+        """Write events, within a transaction of somebody who may."""
+        head = records.head(connection, self.session_id)
+        records.write_head(connection, self.session_id, records.add_events(connection, self.session_id, head, rows))
+
+    def ask(self, connection: sqlite3.Connection, request_id: str, body: Mapping[str, Any]) -> int:
+        """Write a request, within a transaction; returns its number."""
+        return records.add_request(connection, self.session_id, request_id, now(), json.dumps(body))
 
     def answer_all(self, connection: sqlite3.Connection, answer: Callable[[RequestRow], str | None]) -> None:
         """Answer every open request, within a transaction."""
-        answers = [(row.number, now(), answer(row)) for row in self.unanswered(connection)]
-        connection.executemany("INSERT INTO answers VALUES (?, ?, ?)", [row for row in answers if row[2] is not None])
+        records.answer_all(connection, self.session_id, now(), answer)
 
     def take(
         self, connection: sqlite3.Connection, runner: str, about: dict[str, Any], check: Callable[[Standing], None]
@@ -358,13 +359,13 @@ class SessionFile(NamedTuple):
         Raises:
             SessionBusyError: naming the live owner.
         """
-        epoch, holder, body = self.owner(connection)
+        _, holder, body = self.owner(connection)
         if holder is not None and is_alive(self.layout, holder):
             raise SessionBusyError(self.session_id, describe(body))
         standing = self.standing(connection)
         check(standing)
-        connection.execute("UPDATE owner SET epoch = epoch + 1, runner = ?, body = ?", (runner, json.dumps(about)))
-        return Claim(runner, epoch + 1), standing
+        epoch = self._own(connection, runner, json.dumps(about))
+        return Claim(runner, epoch), standing
 
     def append_unowned(
         self,
@@ -380,21 +381,20 @@ class SessionFile(NamedTuple):
 
         ``keep_runner``: a runner that died stays known, so that the next one makes sure that nothing of it is left.
         """
-        seq = self.last_seq(connection) + 1
-        _insert(connection, [(seq, run, now(), event, path, json.dumps(body), None)])
-        runner = "runner" if keep_runner else "NULL"
-        connection.execute(f"UPDATE owner SET epoch = epoch + 1, runner = {runner}")  # noqa: S608  constants of ours
+        _, runner, about = self.owner(connection)
+        self._own(connection, runner if keep_runner else None, json.dumps(about))
+        self.add(connection, [(self.last_seq(connection) + 1, run, now(), event, path, json.dumps(body), None)])
 
-    def _check_claim(self, connection: sqlite3.Connection, claim: Claim) -> None:
-        epoch, runner, body = self.owner(connection)
-        if (runner, epoch) != (claim.runner, claim.epoch):
-            raise OwnershipLostError(f"session {self.session_id} was taken over by {describe(body)}; this run stopped")
+    def _own(self, connection: sqlite3.Connection, runner: str | None, about: str) -> int:
+        """Put down a new owner; its epoch. What an older version wrote becomes one of ours: nobody runs it."""
+        database.upgrade_within(connection, self.session_id)
+        head = records.head(connection, self.session_id)
+        records.write_head(connection, self.session_id, head._replace(epoch=head.epoch + 1, runner=runner, body=about))
+        return head.epoch + 1
 
-
-def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> None:
-    connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    answers = [(at, json.loads(body)) for _, _, at, event, _, body, _ in rows if event == "request_answered"]
-    connection.executemany(
-        "INSERT OR IGNORE INTO answers SELECT number, ?, ? FROM requests WHERE id = ?",
-        [(at, body["answer"], body["request_id"]) for at, body in answers],
-    )
+    def _claimed(self, connection: sqlite3.Connection, claim: Claim) -> Head:
+        head = records.head(connection, self.session_id)
+        if (head.runner, head.epoch) != (claim.runner, claim.epoch):
+            owner = describe(damage.mapping(head.body))
+            raise OwnershipLostError(f"session {self.session_id} was taken over by {owner}; this run stopped")
+        return head

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from trio_recipes.frontends.cli.telling import Teller
-    from trio_recipes.store.session_file import EventRow, SessionFile
+    from trio_recipes.store.session_file import SessionFile
+    from trio_recipes.store.sums import EventRow
 
 _BATCH = 200
 

@@ -1,0 +1,32 @@
+BEGIN TRANSACTION;
+CREATE TABLE answers (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
+    body TEXT NOT NULL, data BLOB);
+INSERT INTO "events" VALUES(1,0,1795703919802890,'session_created','','{"session_id":"bc30dd209e607f08-20261126-143839_recipe","recipe_name":"failed","recipe_version":"1.0.0","project_path":"@PROJECT@","recipe_file":"@PROJECT@/failed.yaml","recipe_digest":"5d7f19d48b8d53bda85506ee119ea46853859318d36d79f900aab83742df92ab"}',NULL);
+INSERT INTO "events" VALUES(2,0,1795703919802894,'recipe_frozen','','{"key":"","file":"@PROJECT@/failed.yaml","digest":"5d7f19d48b8d53bda85506ee119ea46853859318d36d79f900aab83742df92ab"}',X'6E616D653A206661696C65640A6465736372697074696F6E3A206D616465206265666F7265207468657265207765726520636865636B2073756D730A76657273696F6E3A20312E302E300A636F6E746578743A207B6974656D733A205B612C20625D7D0A73746570733A0A20202D207B69643A206F6E652C20747970653A20626173682C20636F6D6D616E643A20226563686F206F6E65222C206F75747075743A206F6E657D0A20202D207B69643A20656163682C20747970653A20626173682C20636F6D6D616E643A20226563686F207B7B6974656D7D7D222C20666F72656163683A20227B7B6974656D737D7D222C20636F6C6C6563743A20616C6C7D0A20202D207B69643A206C6173742C20747970653A20626173682C20636F6D6D616E643A202274657374202D652066696E65202626206563686F206F766572222C206F75747075743A206C6173747D0A');
+INSERT INTO "events" VALUES(3,1,1795703919804835,'run_started','','{"runner":"0a6f094338ecd26f","host":"elsewhere","pid":27655}',NULL);
+INSERT INTO "events" VALUES(4,1,1795703919815540,'scope_started','','{"kind":"session"}',NULL);
+INSERT INTO "events" VALUES(5,1,1795703919815778,'scope_started','one','{"kind":"bash","digest":"fcabc6ea4f3d7f80cc76b3e7107886eb245d64acd2302b08e1526ff5d06ef8cc"}',NULL);
+INSERT INTO "events" VALUES(6,1,1795703919826437,'output','one','{"channel":"stdout"}',X'6F6E650A');
+INSERT INTO "events" VALUES(7,1,1795703919827198,'scope_finished','one','{"status":"completed","exit_code":0,"channel":"stdout","seconds":0.011048}',NULL);
+INSERT INTO "events" VALUES(8,1,1795703919834706,'scope_started','each','{"kind":"foreach","digest":"99f4202e4fd8f39b552004e5be723522b7e5be3cdb10ad13b3ea11c0ffcf0e86"}',NULL);
+INSERT INTO "events" VALUES(9,1,1795703919835223,'scope_started','each[0]','{"kind":"bash","digest":"99f4202e4fd8f39b552004e5be723522b7e5be3cdb10ad13b3ea11c0ffcf0e86"}',NULL);
+INSERT INTO "events" VALUES(10,1,1795703919837693,'output','each[0]','{"channel":"stdout"}',X'610A');
+INSERT INTO "events" VALUES(11,1,1795703919837825,'scope_finished','each[0]','{"status":"completed","exit_code":0,"channel":"stdout","seconds":0.002593}',NULL);
+INSERT INTO "events" VALUES(12,1,1795703919839357,'scope_started','each[1]','{"kind":"bash","digest":"99f4202e4fd8f39b552004e5be723522b7e5be3cdb10ad13b3ea11c0ffcf0e86"}',NULL);
+INSERT INTO "events" VALUES(13,1,1795703919841776,'output','each[1]','{"channel":"stdout"}',X'620A');
+INSERT INTO "events" VALUES(14,1,1795703919841842,'scope_finished','each[1]','{"status":"completed","exit_code":0,"channel":"stdout","seconds":0.002483}',NULL);
+INSERT INTO "events" VALUES(15,1,1795703919842433,'scope_finished','each','{"status":"completed","seconds":0.007743}',NULL);
+INSERT INTO "events" VALUES(16,1,1795703919842463,'scope_started','last','{"kind":"bash","digest":"b62aecc1abb9e665253be0eae27c7a4762ca174a39d2f2d72ece9bf2020be444"}',NULL);
+INSERT INTO "events" VALUES(17,1,1795703919848840,'scope_finished','last','{"status":"failed","failure":{"kind":"exit","message":"step ''last'': the command exited with 1","path":"last","exit_code":1},"exit_code":1,"channel":"stdout","seconds":0.006364}',NULL);
+INSERT INTO "events" VALUES(18,1,1795703919849486,'scope_finished','','{"status":"failed","failure":{"kind":"exit","message":"step ''last'': the command exited with 1","path":"last","exit_code":1},"exit_code":1,"seconds":0.034184}',NULL);
+INSERT INTO "events" VALUES(19,1,1795703919849893,'work_ended','','{"outcome":"failed"}',NULL);
+INSERT INTO "events" VALUES(20,1,1795703919852302,'run_ended','','{"status":"failed","failure":{"kind":"exit","message":"step ''last'': the command exited with 1","path":"last","exit_code":1},"current_step":"last"}',NULL);
+CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL);
+INSERT INTO "owner" VALUES(1,1,NULL,'{"pid": 27655, "host": "elsewhere", "since": 1795703919}');
+CREATE TABLE requests (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL);
+CREATE INDEX lifecycle ON events (seq) WHERE event NOT IN ('agent_answered', 'attempt_failed', 'attempt_started', 'output', 'request_answered', 'resisted', 'scope_finished', 'scope_started', 'signalled', 'waiting', 'warned', 'work_ended');
+COMMIT;
+PRAGMA application_id = 1953654115;
+PRAGMA user_version = 2;

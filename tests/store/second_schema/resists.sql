@@ -1,0 +1,31 @@
+BEGIN TRANSACTION;
+CREATE TABLE answers (number INTEGER PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL);
+INSERT INTO "answers" VALUES(1,1795703924196861,'applied');
+INSERT INTO "answers" VALUES(2,1795703924196872,'applied');
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, run INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL, path TEXT NOT NULL,
+    body TEXT NOT NULL, data BLOB);
+INSERT INTO "events" VALUES(1,0,1795703922276216,'session_created','','{"session_id":"bc2994f44a4cb1fd-20261126-143842_recipe","recipe_name":"resists","recipe_version":"1.0.0","project_path":"@PROJECT@","recipe_file":"@PROJECT@/resists.yaml","recipe_digest":"86eefe97d0fd57eed8d7a5a6cb979b259eba0468d539df7f5f7d3a076d288f4c"}',NULL);
+INSERT INTO "events" VALUES(2,0,1795703922276219,'recipe_frozen','','{"key":"","file":"@PROJECT@/resists.yaml","digest":"86eefe97d0fd57eed8d7a5a6cb979b259eba0468d539df7f5f7d3a076d288f4c"}',X'6E616D653A20726573697374730A6465736372697074696F6E3A206D616465206265666F7265207468657265207765726520636865636B2073756D730A76657273696F6E3A20312E302E300A73746570733A0A20202D207B69643A206F6E652C20747970653A20626173682C20636F6D6D616E643A20226563686F206F6E65222C206F75747075743A206F6E657D0A20202D207B69643A20626C6F636B732C20747970653A2066756E6374696F6E2C2066756E6374696F6E3A2022626C6F636B696E673A626C6F636B222C206F75747075743A2074776F7D0A');
+INSERT INTO "events" VALUES(3,1,1795703922278279,'run_started','','{"runner":"e67fd382708c890e","host":"elsewhere","pid":27683}',NULL);
+INSERT INTO "events" VALUES(4,1,1795703922292049,'scope_started','','{"kind":"session"}',NULL);
+INSERT INTO "events" VALUES(5,1,1795703922292310,'scope_started','one','{"kind":"bash","digest":"fcabc6ea4f3d7f80cc76b3e7107886eb245d64acd2302b08e1526ff5d06ef8cc"}',NULL);
+INSERT INTO "events" VALUES(6,1,1795703922307908,'output','one','{"channel":"stdout"}',X'6F6E650A');
+INSERT INTO "events" VALUES(7,1,1795703922308740,'scope_finished','one','{"status":"completed","exit_code":0,"channel":"stdout","seconds":0.016019}',NULL);
+INSERT INTO "events" VALUES(8,1,1795703922316653,'scope_started','blocks','{"kind":"function","digest":"64d52ccd63da171c26c7e84e7080cc1ca94037db5eb1fde0be9a64443d0d2dfc"}',NULL);
+INSERT INTO "events" VALUES(9,1,1795703923490382,'cancel_requested','','{"cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 27691)","requested_at":1795703923487270,"request_id":"3c12f11a46e4f7e7"}}',NULL);
+INSERT INTO "events" VALUES(10,1,1795703924186072,'cancel_requested','','{"cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 27692)","requested_at":1795703924183055,"request_id":"0760f851799765b9"},"forced":true}',NULL);
+INSERT INTO "events" VALUES(11,1,1795703924187937,'resisted','blocks','{"what":"thread ''function blocking:block'' runs on at @PROJECT@/blocking.py:5 in block","thread":"function blocking:block","stack":["@PROJECT@/blocking.py:5 in block"]}',NULL);
+INSERT INTO "events" VALUES(12,1,1795703924188080,'scope_finished','blocks','{"status":"cancelled","cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 27691)","requested_at":1795703923487270,"request_id":"3c12f11a46e4f7e7"},"seconds":1.871433}',NULL);
+INSERT INTO "events" VALUES(13,1,1795703924188135,'scope_finished','','{"status":"cancelled","cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 27691)","requested_at":1795703923487270,"request_id":"3c12f11a46e4f7e7"},"seconds":1.896343}',NULL);
+INSERT INTO "events" VALUES(14,1,1795703924188603,'work_ended','','{"outcome":"cancelled"}',NULL);
+INSERT INTO "events" VALUES(15,1,1795703924194777,'run_ended','','{"status":"cancelled","cancellation":{"level":2,"source":"user","requester":"root (cancel command, pid 27691)","requested_at":1795703923487270,"request_id":"3c12f11a46e4f7e7"},"current_step":"blocks","still_running":[{"path":"blocks","what":"thread ''function blocking:block'' runs on at @PROJECT@/blocking.py:5 in block","thread":"function blocking:block","stack":["@PROJECT@/blocking.py:5 in block"]}]}',NULL);
+CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL, runner TEXT, body TEXT NOT NULL);
+INSERT INTO "owner" VALUES(1,1,NULL,'{"pid": 27683, "host": "elsewhere", "since": 1795703922}');
+CREATE TABLE requests (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, body TEXT NOT NULL);
+INSERT INTO "requests" VALUES(1,'3c12f11a46e4f7e7',1795703923487955,'{"level": 2, "source": "user", "requester": "root (cancel command, pid 27691)", "requested_at": 1795703923487270, "request_id": "3c12f11a46e4f7e7"}');
+INSERT INTO "requests" VALUES(2,'0760f851799765b9',1795703924184073,'{"level": 2, "source": "user", "requester": "root (cancel command, pid 27692)", "requested_at": 1795703924183055, "request_id": "0760f851799765b9", "forced": true}');
+CREATE INDEX lifecycle ON events (seq) WHERE event NOT IN ('agent_answered', 'attempt_failed', 'attempt_started', 'output', 'request_answered', 'resisted', 'scope_finished', 'scope_started', 'signalled', 'waiting', 'warned', 'work_ended');
+COMMIT;
+PRAGMA application_id = 1953654115;
+PRAGMA user_version = 2;
