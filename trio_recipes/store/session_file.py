@@ -284,8 +284,7 @@ class SessionFile(NamedTuple):
 
     def last_move(self, connection: sqlite3.Connection) -> int:
         """The highest ``seq`` of an event that is more than output of a step, 0 for none."""
-        query = "SELECT seq FROM events WHERE event <> 'output' ORDER BY seq DESC LIMIT 1"
-        found = connection.execute(query).fetchone()
+        found = records.newest(connection, self.session_id, "event <> 'output'")
         return found[0] if found else 0
 
     @_telling_damage
