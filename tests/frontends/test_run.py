@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,33 @@ def test_a_live_owner_is_named_and_a_dead_one_taken_over(tmp_path: Path) -> None
     done = invoke("resume", run.session_id)
     assert done.returncode == 0, done.stderr
     assert "its former process has died" in done.stdout
+
+
+SLOW_READER = """
+import sys, trio
+from trio_recipes.frontends.cli.main import main
+from trio_recipes.frontends.cli.outlet import Outlet
+
+send = Outlet.send
+
+async def sent(self, text):
+    await trio.sleep(0.5)
+    await send(self, text)
+
+Outlet.send = sent
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_slow_reader_is_told_of_a_resume_from_its_beginning(tmp_path: Path) -> None:
+    """Even if the steps have ended by the time that the first line is out."""
+    recipe = write_recipe(tmp_path, f"{QUICK}- {{id: picky, type: bash, command: test -e mended}}\n")
+    assert invoke("run", recipe, cwd=tmp_path).returncode == 1
+    (tmp_path / "mended").touch()
+    command = [sys.executable, "-c", SLOW_READER, "resume", "@last", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
+    told = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert told[:3] == ["session_started", "run_started", "scope_started"]
 
 
 # --- the process itself ------------------------------------------------------------------------------------------

@@ -99,6 +99,13 @@ def test_trees_are_rendered_recursively_and_keep_types() -> None:
     assert tree_references(tree) == ("items", "count", "yes")
 
 
+def test_skipped_steps_are_named_where_a_variable_is_missing() -> None:
+    with pytest.raises(TemplateError, match=r"a step that is skipped sets nothing: skipped are both, deep$"):
+        Template.parse("{{result}}").render({"_skipped_steps": ["deep", "both"]})
+    with pytest.raises(TemplateError, match=r"\(there are: _skipped_steps\)$"):
+        Template.parse("{{result}}").render({"_skipped_steps": []})
+
+
 def test_references_are_in_order_with_repetitions() -> None:
     assert Template.parse("{{b.c}} {{a}} {{b.c}}").references == ("b.c", "a", "b.c")
 

@@ -129,7 +129,11 @@ def _references(value: Value) -> Iterator[str]:
 
 
 def _unknown(name: str, variables: Variables) -> str:
-    return f"there is no variable {name!r}{did_you_mean(name, variables)} (there are: {listed(variables)})"
+    message = f"there is no variable {name!r}{did_you_mean(name, variables)} (there are: {listed(variables)})"
+    skipped = variables.get("_skipped_steps")
+    if not isinstance(skipped, list) or not skipped:
+        return message
+    return f"{message}; a step that is skipped sets nothing: skipped are {listed(map(str, skipped))}"
 
 
 def _no_such_part(reference: str, holder: str, part: str, value: Value) -> str:

@@ -60,7 +60,7 @@ class SessionLog:
         file: the session.
         claim: the right to write.
         run: the number of this run.
-        last_seq: the highest ``seq`` there is.
+        last_seq: the highest ``seq`` there is: that of the event that began the run, kept as ``began_at``.
         connection: owned by the journal's thread from now on.
     """
 
@@ -74,7 +74,7 @@ class SessionLog:
         connection: sqlite3.Connection,
     ) -> None:
         self.file, self.claim, self.run, self.connection = file, claim, run, connection
-        self.committed = last_seq
+        self.began_at = self.committed = last_seq
         self.failure: StoreError | None = None
         self.on_commit: list[Callable[[list[Stamped]], None]] = []
         self.on_failure: list[Callable[[StoreError], None]] = []

@@ -130,7 +130,7 @@ class _Execution:
         """From the store, in a thread: a reader that blocks us never slows the run."""
         await STDOUT.send(self._first(session))
         teller = teller_for(self.options, session.id)
-        seq = session.log.committed - 1 if _has_history(session) else 0
+        seq = session.log.began_at - 1 if _has_history(session) else 0
         ended = False
         while not ended and not STDOUT.closed:
             ended = session.result is not None
