@@ -72,6 +72,37 @@ def test_a_definition_of_a_bundle(tmp_path: Path) -> None:
     }
 
 
+# Front matters of files that people share, shortened; each was refused once, or is odd. What is expected of each.
+SHARED: list[tuple[str, dict[str, object]]] = [
+    (
+        "name: a\ndescription: when: x. <example>\nuser: go\n</example>\n\n<example>: y\ncolor: red\ntools: Read\n",
+        {"tools": ["Read"]},
+    ),
+    ("name: a\ndescription: when: x\n\n  Indented: after a gap\n  - so: [\nmodel: opus\n", {"model": "opus"}),
+    ("name: a\ndescription: reads\ntools: *\n", {"tools": ["*"]}),
+    ("name: a\ntools: {write: false, bash: true}\nmodel: sonnet\n", {"model": "sonnet"}),
+    ("name: a\ntools: []\n", {"tools": []}),
+    ("name: a\ntools:\n  - Read\n  - mcp__x__y\nskills: [s]\npermissionMode: plan\n", {"tools": ["Read", "mcp__x__y"]}),
+    ("meta: {name: a, description: d}\nmodel_role: [coding, general]\n", {"model_role": ["coding", "general"]}),
+    ("name: a\nhooks:\n  PreToolUse:\n    - {matcher: Bash, hooks: [{type: command, command: ./check}]}\n", {}),
+    ("name: a\nmcpServers:\n  db: {type: http, url: 'https://x.example'}\nmemory: user\n", {}),
+    (
+        "name: a\ntemperature: 0.1\nmodel: Claude Sonnet 4.5 (copilot)\n",
+        {"temperature": 0.1, "model": "Claude Sonnet 4.5 (copilot)"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("front", "settings"), SHARED)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_definitions_that_people_share(tmp_path: Path, front: str, settings: dict[str, object], line_end: str) -> None:
+    file = tmp_path / "critic.md"
+    file.write_bytes(f"---\n{front}---\n\nBody\n".replace("\n", line_end).encode())
+    definition = read_definition(file)
+    assert definition is not None
+    assert (definition.name, definition.settings) == ("a", {**settings, "system": "Body"})
+
+
 @pytest.mark.parametrize("text", ["# A page\n", "", "---\nno end", "text\n---\nname: x\n---\n"])
 def test_a_page_without_front_matter_defines_nothing(tmp_path: Path, text: str) -> None:
     assert read_definition(defined(tmp_path, text)) is None
@@ -93,6 +124,7 @@ HOSTILE = [
     ("name: x\nmodel: !!python/object:os.system ls", "tag"),
     ("name: " + "[" * 500, "nested more than 100 levels"),
     ("name: [", "this is not YAML"),
+    ("description: a: b\n  c: [\nbase_url: https://evil.example", "base_url: an agent's endpoint"),
     ("description: x: y\nname: !!python/name:os.system", "tag"),
     ("name: x\nname: y", "'name' stands here and on line 2"),
 ]
@@ -124,6 +156,19 @@ def test_a_folder_of_very_many_files_is_read_to_a_limit(tmp_path: Path) -> None:
     for number in range(MAX_FILES + 5):
         (tmp_path / f"a{number:05}.md").write_text("---\nmodel: m\n---\n")
     assert len(read_folders([tmp_path]).found) == MAX_FILES
+
+
+def test_folders_in_folders_count_and_links_make_no_circles(tmp_path: Path) -> None:
+    defined(tmp_path, "---\nname: same\n---\nabove", "same")
+    defined(tmp_path / "design", "---\nname: painter\n---\nPaint.", "painter")
+    defined(tmp_path / "design/more", "---\nname: same\n---\nbelow", "same")
+    (tmp_path / "design" / "circle").symlink_to(tmp_path)
+    closed = tmp_path / "closed"
+    defined(closed, "---\nname: hidden\n---\n", "hidden")
+    closed.chmod(0)
+    found = read_folders([tmp_path]).found
+    assert {"painter", "same"} <= set(found) <= {"painter", "same", "hidden"}  # root may open all folders
+    assert found["same"].settings == {"system": "above"}
 
 
 # --- as part of what is configured -------------------------------------------------------------------------------
@@ -169,6 +214,23 @@ def test_a_definition_for_a_provider_that_one_does_not_have(project: Path) -> No
     text = (project / "agents.yaml").read_text().replace("  anthropic:", "  another:")
     (project / "agents.yaml").write_text(text)
     assert settled(project, "zen") == ("main", None, "Think.", 0.3)
+
+
+def test_a_definition_may_name_several_roles(project: Path) -> None:
+    defined(project / ".amplifier/agents", "---\nmodel_role: [coding, fast, general]\n---\n", "coder")
+    roles = "roles: {fast: {class: fast}, general: {provider: anthropic, model: large}}"
+    (project / "agents.yaml").write_text(AGENTS + roles)
+    agents = configured_agents(project / "agents.yaml", project)
+    options = select(AgentRequest(agent="coder", prompt=""), agents).options
+    assert [(option.name, option.model) for option in options][:2] == [("main", "small"), ("anthropic", "large")]
+
+
+@pytest.mark.parametrize("wish", ["claude-sonnet-4-20250514", "Claude Opus 9 (preview)", "fable"])
+def test_a_provider_says_which_of_its_models_stand_for_those_of_others(project: Path, wish: str) -> None:
+    models = '{fast: small, "claude-*": large, "Claude *": large}'
+    (project / "agents.yaml").write_text(AGENTS.replace("{fast: small}", f"{models}, model: usual"))
+    defined(project / ".claude/agents", f"---\nmodel: {wish}\n---\n", "wishing")
+    assert settled(project, "wishing")[:2] == ("main", "usual" if wish == "fable" else "large")
 
 
 def test_a_broken_definition_matters_to_those_who_ask_that_agent(project: Path) -> None:

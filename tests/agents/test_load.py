@@ -1,5 +1,8 @@
 """Where agents come from, and what is said about mistakes there."""
 
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from trio_recipes.agents.backends.echo import EchoBackend
 from trio_recipes.agents.backends.openai import OPENAI_URL, OpenAIBackend
 from trio_recipes.agents.listing import seats_configured
 from trio_recipes.agents.load import configured_agents, load_agents, project_agents, user_agents
+from trio_recipes.agents.prices import Prices, load_prices
 from trio_recipes.agents.registry import Agents, unanswered
 from trio_recipes.agents.resolver import StandardResolver
 from trio_recipes.errors import ConfigurationError
@@ -123,6 +127,31 @@ def test_the_callers_agents_go_before_the_projects_before_the_users(tmp_path: Pa
 def test_files_are_left_alone_if_the_caller_answers_for_all(tmp_path: Path) -> None:
     written(tmp_path / "trio-recipes.toml", "not toml")
     assert answers(configured_agents("echo", tmp_path), "a") == EchoBackend()
+
+
+@contextmanager
+def nobody_may_look_into(folder: Path) -> Generator[None]:
+    """As a service has it that runs with the home of somebody else. Root has to be another user for that."""
+    me = os.geteuid()
+    folder.chmod(0)
+    if me == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
+        folder.chmod(0o700)
+
+
+def test_a_home_that_one_may_not_look_into_has_no_files(private_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    written_there = private_home / ".config/trio_recipes/agents.yaml"
+    written_there.parent.mkdir(parents=True)
+    written_there.write_text("nonsense")
+    with nobody_may_look_into(private_home):
+        agents = configured_agents({"a": "echo"}, "/")  # a project that everybody may look into
+        assert load_prices() == Prices()
+    assert agents.missing(["a", "b"]) == ["b"]
 
 
 def test_no_files_no_agents(tmp_path: Path) -> None:

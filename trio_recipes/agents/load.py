@@ -11,7 +11,7 @@ from trio_recipes.agents.backends.echo import EchoBackend
 from trio_recipes.agents.backends.replay import ReplayBackend
 from trio_recipes.agents.definitions import Definitions, usual_folders
 from trio_recipes.agents.entry import Entry
-from trio_recipes.agents.places import user_file
+from trio_recipes.agents.places import is_there, user_file
 from trio_recipes.agents.provider import Provider
 from trio_recipes.agents.registry import PROJECT_FILE, USER_FILE, Agents
 from trio_recipes.errors import ConfigurationError
@@ -96,7 +96,7 @@ def user_agents() -> Agents:
         ConfigurationError: the file is not as it should be.
     """
     file = user_file(USER_FILE)
-    return read_agents_file(file, trusted=True) if file.exists() else Agents()
+    return read_agents_file(file, trusted=True) if is_there(file) else Agents()
 
 
 def read_agents_file(file: Path, *, trusted: bool) -> Agents:
@@ -138,7 +138,7 @@ def _from_mapping(source: Mapping[str, object]) -> Agents:
 
 
 def _usual_definitions(project: str | os.PathLike[str]) -> Definitions:
-    folders = [folder for folder in usual_folders(Path(project)) if folder.is_dir()]
+    folders = [folder for folder in usual_folders(Path(project)) if is_there(folder)]
     if not folders:
         return Definitions()
     from trio_recipes.agents.markdown import read_folders  # noqa: PLC0415  only where there are any

@@ -1,17 +1,20 @@
 """Agents that people have already: Markdown files with YAML front matter, whose text is the system prompt.
 
-Folders are read whole when a runtime opens. A file that can't be understood matters only to recipes that name its
-agent.
+Folders are read whole when a runtime opens, those in them too. A file that can't be understood matters only to recipes
+that name its agent.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from trio_recipes.agents.definitions import Definition, Definitions
+from trio_recipes.agents.places import is_there
 from trio_recipes.agents.settings import CHOICE, KEYS, TARGETS, Settings, as_settings, text_in
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.report import Report
@@ -25,12 +28,20 @@ if TYPE_CHECKING:
 MAX_FILES: Final = 1000
 """Definitions that a folder may hold."""
 
+MAX_FOLDERS: Final = 1000
+"""Folders that are looked through for them."""
+
 MAX_BYTES: Final = 1_000_000
 """Size of one."""
 
 _FRONT = re.compile(r"\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
-_DESCRIPTION = re.compile(r"^description:(.*\n(?:[ \t]+.*\n)*)", re.MULTILINE)
 _OURS: Final = CHOICE | KEYS | TARGETS | {"temperature", "max_tokens", "tools", "providers"}
+_OF_THE_MAKERS: Final = {"color", "disallowedTools", "hooks", "mcpServers", "memory", "meta", "name", "permissionMode"}
+"""Further keys of such files: where one begins, a description ends that is no YAML."""
+
+_NEXT: Final = rf"(?:{'|'.join(sorted(_OURS | _OF_THE_MAKERS))}):(?:\s|$)"
+_DESCRIPTION = re.compile(rf"^description:(.*\n(?:(?!{_NEXT}).*\n)*)", re.MULTILINE)
+_ALL_TOOLS = re.compile(r"^tools:[ \t]*\*(?=\s*$)", re.MULTILINE)
 
 
 def read_folders(folders: Iterable[Path]) -> Definitions:
@@ -57,11 +68,19 @@ def _read_folder(folder: Path) -> Definitions:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Regular files only: whatever else is called so (a pipe, a device) could keep us waiting."""
-    try:
-        files = sorted(folder.glob("*.md")) if folder.is_dir() else []
-    except OSError:
-        return
-    yield from (file for file in files[:MAX_FILES] if file.is_file())
+    found = (
+        file
+        for place, _, names in islice(_walk(folder), MAX_FOLDERS)
+        for file in sorted(Path(place, name) for name in names if name.endswith(".md"))
+    )
+    yield from (file for file in islice(found, MAX_FILES) if is_there(file) and file.is_file())
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Folders from the top, in order; links between them are not followed, and so make no circles."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        yield place, folders, names
 
 
 def read_definition(file: Path) -> Definition | None:
@@ -105,6 +124,7 @@ def _text_of(file: Path) -> str:
 def _fields(front: str, file: Path) -> Mapping[str, Value]:
     """The front matter; what is wrong with the description alone, a text of many colons in most, is forgiven."""
     report = Report(str(file))
+    front = _ALL_TOOLS.sub("tools: '*'", front)
     document = read(f"\n{front}", report)  # the line before it is ---
     description = _DESCRIPTION.search(front)
     if report.has_errors and description is not None:

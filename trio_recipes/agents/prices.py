@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import Factory
 
-from trio_recipes.agents.places import user_file
+from trio_recipes.agents.places import is_there, user_file
 from trio_recipes.classes import frozen
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.wording import did_you_mean, listed, shown
@@ -87,11 +87,11 @@ def load_prices(source: Source = None) -> Prices:
     if isinstance(source, Mapping):
         return _read({"models": source}, "prices")
     file = user_file(USER_FILE) if source is None else Path(source)
+    if source is None and not is_there(file):
+        return Prices()
     try:
         return _read(_toml(file), str(file))
     except FileNotFoundError:
-        if source is None:
-            return Prices()
         raise ConfigurationError(f"{file}: there is no such file of prices") from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{file}: can't be read as TOML: {error}") from None

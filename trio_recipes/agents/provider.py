@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLASSES = ("reasoning", "fast", "vision", "research")
 """The classes of models that recipes may ask for (recipe-language.md section 2)."""
 
-_NICKNAMES = frozenset({"haiku", "opus", "sonnet"})
+_NICKNAMES = frozenset({"fable", "haiku", "mythos", "opus", "sonnet"})
 """What agent definitions that people have call a family of models of one maker."""
 
 
@@ -34,7 +34,7 @@ class Provider:
         backend: to be asked.
         kind: of backend, such as ``openai``; "" for an application's own.
         model: asked unless somebody wishes another one, exact or a glob; None leaves it to the backend.
-        models: models (exact, or globs) by class, or by any name that is to stand for one.
+        models: models (exact, or globs) by class, or by any name, or glob, that is to stand for one.
         key: the environment variable that holds its key, or None if it needs none.
         target: the address or command, for people.
         program: that it runs, or None.
@@ -82,6 +82,9 @@ class Provider:
             return self.models.get(self.model, self.model) if self.model else None
         if wish in self.models:
             return self.models[wish]
+        for name, model in self.models.items():
+            if fnmatchcase(wish, name):
+                return model
         if wish in _NICKNAMES and self.lists_models:
             return f"claude-*{wish}*" if self.kind == "anthropic" else self.meant_by(None)
         return wish

@@ -154,12 +154,20 @@ class _Choosing:
         preferences = self.settings.get("provider_preferences")
         if preferences is not None:
             return self._preferred(_checked(preferences, self.whose))
-        role, named, wish = (text_in(self.settings, name, self.whose) for name in ("model_role", "class", "model"))
+        named, wish = (text_in(self.settings, name, self.whose) for name in ("class", "model"))
         if named is not None:
             return self._preferred([{"class": named}])
-        options = self._preferred(self.known.role(role)) if role is not None else ()
+        options = tuple(option for role in self._roles() for option in self._preferred(self.known.role(role)))
         provider = text_in(self.settings, "provider", self.whose) or next(iter(self.providers), None)
         return (*options, self._of(provider, wish)) if provider is not None else options
+
+    def _roles(self) -> Sequence[str]:
+        """The agent's role; definitions of bundles name several, in order."""
+        roles = self.settings.get("model_role")
+        if isinstance(roles, list) and all(isinstance(role, str) for role in roles):
+            return [role for role in roles if isinstance(role, str)]
+        role = text_in(self.settings, "model_role", self.whose)
+        return [role] if role is not None else []
 
     def _preferred(self, preferences: Sequence[Mapping[str, Any]]) -> tuple[Option, ...]:
         return tuple(option for each in preferences for option in self._by(each))
