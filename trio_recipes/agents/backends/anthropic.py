@@ -113,7 +113,7 @@ def _take(data: str, answer: Answer, endpoint: Endpoint) -> None:
         case "message_start":
             message = part(event, "message", answer.who)
             answer.name(message.get("model"))
-            _count(message, answer)
+            _count_input(message, answer)  # its output is a word that is still to come
         case "content_block_start":
             _say(part(event, "content_block", answer.who), answer)
         case "content_block_delta":
@@ -122,7 +122,7 @@ def _take(data: str, answer: Answer, endpoint: Endpoint) -> None:
             _stop(part(event, "delta", answer.who), answer)
             _count(event, answer)
         case "message_stop":
-            answer.complete = True
+            answer.end(told=False)
         case "error":
             raise refused(endpoint, Complaint.of(event).masked(endpoint.masked))
         case _:  # kinds that we don't know may come at any time, and are none of the answer
@@ -133,7 +133,9 @@ def _stop(delta: Mapping[str, Any], answer: Answer) -> None:
     """The reason for the end is the end: what follows only closes what was opened."""
     reason = delta.get("stop_reason")
     if isinstance(reason, str) and reason:
-        answer.stop_reason, answer.complete = reason, True
+        answer.stop_reason = reason
+        answer.refuse(part(delta, "stop_details", answer.who).get("explanation"))
+        answer.end()
 
 
 def _say(piece: Mapping[str, Any], answer: Answer) -> None:
@@ -142,9 +144,13 @@ def _say(piece: Mapping[str, Any], answer: Answer) -> None:
 
 
 def _count(message: Mapping[str, Any], answer: Answer) -> None:
+    answer.count(output_tokens=part(message, "usage", answer.who).get("output_tokens"))
+    _count_input(message, answer)
+
+
+def _count_input(message: Mapping[str, Any], answer: Answer) -> None:
     """Here, tokens that the cache holds, or gets, are not among the ``input_tokens``; with us they are."""
     usage = part(message, "usage", answer.who)
-    answer.count(output_tokens=usage.get("output_tokens"))
     read = [usage.get(name) or 0 for name in ("input_tokens", _CACHED, _TO_CACHE)]
     if any(read) and all(isinstance(number, int) for number in read):
         answer.count(input_tokens=sum(read), cached_tokens=usage.get(_CACHED), cache_creation_tokens=read[2] or None)

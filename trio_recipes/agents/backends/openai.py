@@ -94,10 +94,13 @@ class OpenAIBackend:
             async with Exchange(self.endpoint, connections).stream("chat/completions", body) as events:
                 answer.begin()
                 async for event in events:
+                    heard = answer.heard
                     _take(event, answer, self.endpoint)
                     if event == _END:
                         break
-                    if answer.complete:
+                    if answer.heard > heard:
+                        events.take_time()
+                    if answer.complete and answer.has_text:
                         events.hurry()
         except BackendError:
             if not answer.complete:
@@ -157,11 +160,12 @@ def _concession(refusal: RefusedError, ours: Set[str]) -> str | None:
 
 def _take(data: str, answer: Answer, endpoint: Endpoint) -> None:
     if data == _END:
-        answer.complete = True
+        answer.end(told=False)
         return
     chunk = fields_of(data, answer.who)
-    if chunk.get("error"):
-        raise refused(endpoint, Complaint.of(chunk).masked(endpoint.masked))
+    complaint = Complaint.of(chunk)
+    if complaint.is_error:
+        raise refused(endpoint, complaint.masked(endpoint.masked))
     answer.name(chunk.get("model"))
     choices = chunk.get("choices") or []
     for choice in choices if isinstance(choices, list) else malformed(answer.who):
@@ -170,18 +174,36 @@ def _take(data: str, answer: Answer, endpoint: Endpoint) -> None:
 
 
 def _choose(choice: Mapping[str, Any], answer: Answer) -> None:
+    if choice.get("index"):  # others than the first are there where `extra` asks for several
+        return
     delta = part(choice, "delta", answer.who)
     answer.think(delta.get("reasoning_content") or delta.get("reasoning"))
-    answer.say(delta.get("content"))
+    content = delta.get("content")
+    for piece in content if isinstance(content, list) else (content,):
+        _say(piece, answer)
     if delta.get("refusal"):
         answer.stop_reason = "refusal"
+        answer.refuse(delta["refusal"])
     if choice.get("finish_reason"):
         answer.stop_reason = answer.stop_reason or str(choice["finish_reason"])
-        answer.complete = True
+        answer.end()
+
+
+def _say(piece: object, answer: Answer) -> None:
+    """A text; or one of the parts that Mistral's models answer with: of the answer, or thoughts made of such parts."""
+    if not isinstance(piece, dict):
+        answer.say(piece)
+        return
+    answer.say(piece.get("text"))
+    thoughts = piece.get("thinking")
+    for thought in thoughts if isinstance(thoughts, list) else (thoughts,):
+        answer.think(thought.get("text") if isinstance(thought, dict) else thought)
 
 
 def _count(usage: Mapping[str, Any], answer: Answer) -> None:
     if usage:
         details = part(usage, "prompt_tokens_details", answer.who)
         answer.count(input_tokens=usage.get("prompt_tokens"), output_tokens=usage.get("completion_tokens"))
-        answer.count(cached_tokens=details.get("cached_tokens"))
+        answer.count(
+            cached_tokens=details.get("cached_tokens", usage.get("prompt_cache_hit_tokens"))
+        )  # as DeepSeek has it

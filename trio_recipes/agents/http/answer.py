@@ -17,6 +17,9 @@ from trio_recipes.values import counts
 if TYPE_CHECKING:
     from trio_recipes.runtime.ports import AgentCall
 
+MAX_OBJECTION: Final = 300
+"""Characters of a model's own words in a message."""
+
 NO_END: Final = "its answer has no end"
 NO_WORD: Final = "its answer ended before the first word. Its log may say why: some do so if a prompt is too long"
 
@@ -32,6 +35,10 @@ class Answer:
         call: the conversation; pieces are told to it as they come.
         who: the endpoint, for people.
         prompt: all that the model reads, for the estimate.
+
+    Attributes:
+        heard: pieces so far, of thoughts too.
+        objection: what the model says instead of an answer.
     """
 
     call: AgentCall
@@ -41,6 +48,8 @@ class Answer:
     model: str | None = field(default=None, init=False)
     stop_reason: str | None = field(default=None, init=False)
     complete: bool = field(default=False, init=False)
+    objection: str = field(default="", init=False)
+    heard: int = field(default=0, init=False)
     _pieces: list[str] = field(factory=list, init=False)
     _uncounted: Uncounted = field(factory=Uncounted, init=False)
 
@@ -51,15 +60,34 @@ class Answer:
     def say(self, text: object) -> None:
         """Take a piece of the answer."""
         if isinstance(text, str) and text:
+            self._hear(text)
             self._pieces.append(text)
-            self._uncounted.add(text)
             self.call.stream(text)
 
     def think(self, text: object) -> None:
         """Take a piece of what the model thinks before it answers: kept, and none of the answer."""
         if isinstance(text, str) and text:
-            self._uncounted.add(text)
+            self._hear(text)
             self.call.output("thinking", text.encode("utf-8", "replace"))
+
+    def _hear(self, text: str) -> None:
+        self.complete = False  # some tell of an end with each piece, or after the thoughts
+        self.heard += 1
+        self._uncounted.add(text)
+
+    def refuse(self, text: object) -> None:
+        """Take a piece of what the model says instead of an answer, for the message."""
+        if isinstance(text, str):
+            self.objection = (self.objection + text)[:MAX_OBJECTION]
+
+    def end(self, *, told: bool = True) -> None:
+        """Take it as complete; where no reason was ``told``, only if anything was said."""
+        self.complete = told or self.complete or self.has_text
+
+    @property
+    def has_text(self) -> bool:
+        """Whether anything was said."""
+        return bool(self._pieces)
 
     def name(self, model: object) -> None:
         """Take the name of the model that answers."""
@@ -90,7 +118,7 @@ class Answer:
             BackendError: it broke off before.
         """
         if not self.complete:
-            raise BackendError(f"{self.who} broke off: {NO_END if self._pieces else NO_WORD}")
+            raise BackendError(f"{self.who} broke off: {NO_END if self.has_text else NO_WORD}")
         return evolve(self.so_far(), text="".join(self._pieces), repairable=True)
 
 

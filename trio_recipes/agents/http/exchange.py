@@ -44,7 +44,9 @@ LAST_WORDS: Final = 0.5
 """Seconds in which an endpoint that has said all may end its answer, so that its connection can serve again."""
 
 
-_PLAIN: Final = {"content-type": "application/json", "accept-encoding": "identity"}
+JSON: Final = "application/json"
+
+_PLAIN: Final = {"content-type": JSON, "accept-encoding": "identity"}
 """Nothing compressed: bytes as they come."""
 
 
@@ -88,7 +90,7 @@ class Exchange:
         # Halves of surrogate pairs, which JSON lets through and UTF-8 doesn't, become question marks.
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         async with self._answer("POST", path, due, data) as response:
-            _check_type(response, self.endpoint)
+            await _check_type(response, self.endpoint)
             events = Events(self.endpoint, response, due)
             try:
                 yield events
@@ -138,6 +140,8 @@ class Exchange:
         endpoint, status = self.endpoint, response.status_code
         complaint = Complaint.read(await _reasons(response)).masked(endpoint.masked)
         error = refused(endpoint, complaint, status=status, retry_after=retry_after(response.headers))
+        if response.headers.get("x-should-retry") == "false":  # as the makers' own clients take it
+            error.retryable = False
         raise RefusedError(error, status, complaint)
 
 
@@ -152,12 +156,16 @@ def _check_coding(response: httpx2.Response, endpoint: Endpoint) -> None:
         raise BackendError(f"{text}; have it, or the proxy before it, send it as it is", retryable=False)
 
 
-def _check_type(response: httpx2.Response, endpoint: Endpoint) -> None:
+async def _check_type(response: httpx2.Response, endpoint: Endpoint) -> None:
     _check_coding(response, endpoint)
     found = response.headers.get("content-type", "nothing").partition(";")[0].strip().lower()
-    if found != "text/event-stream":
-        text = f"{endpoint.base_url} does not answer with a stream of events, but with {found}; check `base_url`"
-        raise BackendError(text, retryable=False)
+    if found == "text/event-stream":
+        return
+    complaint = Complaint.read(await _reasons(response)).masked(endpoint.masked) if found == JSON else Complaint()
+    if complaint.is_error:  # told with a status that says that all is well
+        raise refused(endpoint, complaint)
+    text = f"{endpoint.base_url} does not answer with a stream of events, but with {found}; check `base_url`"
+    raise BackendError(text, retryable=False)
 
 
 @define(eq=False)
@@ -214,6 +222,10 @@ class Events:
         """The answer is complete: what may still come has to come soon, however alive the endpoint is."""
         self._last = min(self._last, trio.current_time() + ENDING_SECONDS)
         self.due = min(self.due, self._last)
+
+    def take_time(self) -> None:
+        """More of the answer has come: whatever was told of its end before, this is not it."""
+        self._last = math.inf
 
     async def rest(self) -> None:
         """Wait a moment for the end of an answer that is complete: then its connection can serve again."""

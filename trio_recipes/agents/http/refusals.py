@@ -111,11 +111,13 @@ class Complaint:
         codes: its ``code`` and ``type``, as far as it has them.
         message: in the endpoint's own words.
         field: the field of the request that it objects to, or "".
+        is_error: whether the body calls itself an error.
     """
 
     codes: tuple[str, ...] = ()
     message: str = ""
     field: str = ""
+    is_error: bool = False
 
     @classmethod
     def read(cls, body: bytes) -> Complaint:
@@ -132,12 +134,15 @@ class Complaint:
         """From a body's JSON, or from an event in a stream. Never raises."""
         if isinstance(document, list) and document:  # as one of the makers has it
             document = document[0]
-        error = (document.get("error") or document) if isinstance(document, dict) else document
+        fields = document if isinstance(document, dict) else {}
+        is_error = bool(fields.get("error")) or fields.get("object") == "error"  # the second, vLLM's until 2025
+        error = fields.get("error") or document
         if not isinstance(error, dict):
-            return cls(message=str(error or ""))
+            return cls(message=str(error or ""), is_error=is_error)
         codes = tuple(str(error[name]) for name in ("code", "type") if error.get(name) is not None)
         message = error.get("message") or error.get("detail") or ""
-        return cls(codes, message if isinstance(message, str) else json.dumps(message), str(error.get("param") or ""))
+        words = message if isinstance(message, str) else json.dumps(message)
+        return cls(codes, words, str(error.get("param") or ""), is_error)
 
     def masked(self, mask: Callable[[str], str]) -> Complaint:
         """The same, its words without what ``mask`` takes out: some endpoints repeat the key they got."""

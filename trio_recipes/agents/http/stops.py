@@ -10,8 +10,11 @@ from trio_recipes.errors import BackendError
 if TYPE_CHECKING:
     from trio_recipes.agents.http.answer import Answer
 
-CUT_OFF: Final = frozenset({"length", "max_tokens"})
+CUT_OFF: Final = frozenset({"length", "max_tokens", "model_length"})
 """The answer is as long as it may be."""
+
+GAVE_UP: Final = frozenset({"abort", "error", "insufficient_system_resource"})
+"""The endpoint could not go on: what came is a part of an answer."""
 
 NO_ANSWER: Final[Mapping[str, str]] = {
     "content_filter": "stopped its answer: its content filter objects. Reword the prompt",
@@ -35,9 +38,13 @@ def check_stop(answer: Answer, *, limited: bool) -> None:
     Raises:
         BackendError: the model stopped without having answered.
     """
-    reason = answer.stop_reason or ""
+    reason = (answer.stop_reason or "").lower()
     if reason in NO_ANSWER:
-        raise BackendError(f"{answer.who} {NO_ANSWER[reason]}", retryable=False)
+        words = " ".join(answer.objection.split())
+        text = f"{answer.who} {NO_ANSWER[reason]}" + (f". It says: {words}" if words else "")
+        raise BackendError(text, retryable=False)
+    if reason in GAVE_UP:
+        raise BackendError(f"{answer.who} broke off: it gave up in the middle of its answer ({reason})")
     if reason in CUT_OFF and not limited:
         text = f"{answer.who} cut its answer off at the model's limit. Set `max_tokens` higher, or ask for less at once"
         raise BackendError(text, retryable=False)

@@ -1,17 +1,26 @@
-"""The two APIs that a model server speaks: how each streams, ends, refuses and lists."""
+"""The two APIs that a model server speaks: how each streams, ends, refuses and lists.
+
+What is said has every field that the makers' own clients count on (``nox -s sdks``).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from trio_recipes.classes import frozen
+from attrs import field
+
+from trio_recipes.classes import define, frozen
 from trio_recipes.testing.model_server.script import Asked, Dialect, Refusal, Stream
+
+MADE: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When all answers and models were made, to be the same in each test."""
 
 
 class Speaks(Protocol):
-    """An API."""
+    """An API, as spoken to one client for one request."""
 
     def key_of(self, headers: Mapping[str, str]) -> str:
         """The key that a client shows."""
@@ -80,17 +89,20 @@ class OpenAI:
 
     def whole(self, asked: Asked, stream: Stream) -> bytes:
         """One completion."""
-        message = {"role": "assistant", "content": stream.text}
+        thought = {"reasoning_content": stream.thoughts} if stream.thoughts else {}
+        message = {"role": "assistant", "content": stream.text, "refusal": None, **thought}
         choice = {"index": 0, "message": message, "finish_reason": stream.stop or "stop"}
         head = {**self._head(asked), "object": "chat.completion"}
         return json.dumps({**head, "choices": [choice], "usage": self._usage(asked, stream)}).encode()
 
     def lists(self, models: tuple[str, ...]) -> bytes:
         """As the field ``data``."""
-        return json.dumps({"object": "list", "data": [{"id": name, "object": "model"} for name in models]}).encode()
+        made = {"object": "model", "created": int(MADE.timestamp()), "owned_by": "trio_recipes"}
+        return json.dumps({"object": "list", "data": [{"id": name, **made} for name in models]}).encode()
 
     def _head(self, asked: Asked) -> dict[str, Any]:
-        return {"id": f"chatcmpl-{asked.number}", "object": "chat.completion.chunk", "model": asked.model}
+        kind = {"object": "chat.completion.chunk", "created": int(MADE.timestamp())}
+        return {"id": f"chatcmpl-{asked.number}", **kind, "model": asked.model}
 
     def _chunk(self, asked: Asked, delta: Mapping[str, Any], reason: str | None = None) -> bytes:
         return _event({**self._head(asked), "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
@@ -100,41 +112,36 @@ class OpenAI:
         return {"prompt_tokens": put, "completion_tokens": got, "total_tokens": put + got, **stream.usage}
 
 
-@frozen
+@define(eq=False)
 class Anthropic:
-    """Messages."""
+    """Messages: blocks of thoughts and of text, each opened before its first piece and closed before the next."""
+
+    _block: str = field(default="", init=False)
+    _index: int = field(default=-1, init=False)
 
     def key_of(self, headers: Mapping[str, str]) -> str:
         """A header of its own, or a bearer token."""
         return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
 
     def begins(self, asked: Asked) -> bytes:
-        """The message, and its one block of text."""
-        message = {**self._head(asked), "content": [], "usage": {"input_tokens": _tokens(asked.prompt)}}
-        block = {"type": "text", "text": ""}
-        return b"".join(
-            (
-                _named({"type": "message_start", "message": message}),
-                _named({"type": "content_block_start", "index": 0, "content_block": block}),
-                _named({"type": "ping"}),
-            )
-        )
+        """The message, without its end; and a sign of life."""
+        usage = {"input_tokens": _tokens(asked.prompt), "output_tokens": 1}
+        end = {"stop_reason": None, "stop_sequence": None}
+        message = {**self._head(asked), "content": [], **end, "usage": usage}
+        return _named({"type": "message_start", "message": message}) + _named({"type": "ping"})
 
     def said(self, asked: Asked, text: str, *, thought: bool = False) -> bytes:
-        """A delta."""
-        delta = {"type": "thinking_delta", "thinking": text} if thought else {"type": "text_delta", "text": text}
-        return _named({"type": "content_block_delta", "index": 0, "delta": delta})
+        """A delta, in a block of its kind."""
+        kind = "thinking" if thought else "text"
+        opened = b"" if kind == self._block else self._closed() + self._opened(kind)
+        return opened + self._delta({"type": f"{kind}_delta", kind: text})
 
     def ends(self, asked: Asked, stream: Stream) -> bytes:
         """The end of the block; the reason and the usage; the end of the message."""
         usage = {"output_tokens": _tokens(stream.text), **stream.usage}
-        return b"".join(
-            (
-                _named({"type": "content_block_stop", "index": 0}),
-                _named({"type": "message_delta", "delta": {"stop_reason": stream.stop or "end_turn"}, "usage": usage}),
-                _named({"type": "message_stop"}),
-            )
-        )
+        delta = {"stop_reason": stream.stop or "end_turn", "stop_sequence": None}
+        told = _named({"type": "message_delta", "delta": delta, "usage": usage})
+        return self._closed() + told + _named({"type": "message_stop"})
 
     def complains(self, message: str, code: str) -> bytes:
         """An event with an error."""
@@ -147,28 +154,46 @@ class Anthropic:
     def whole(self, asked: Asked, stream: Stream) -> bytes:
         """One message."""
         usage = {"input_tokens": _tokens(asked.prompt), "output_tokens": _tokens(stream.text), **stream.usage}
-        content = [{"type": "text", "text": stream.text}]
-        end = {"content": content, "stop_reason": stream.stop or "end_turn", "usage": usage}
+        content = [{**_BLOCKS["thinking"], "thinking": stream.thoughts}] if stream.thoughts else []
+        content += [{**_BLOCKS["text"], "text": stream.text}]
+        end = {"content": content, "stop_reason": stream.stop or "end_turn", "stop_sequence": None, "usage": usage}
         return json.dumps({**self._head(asked), **end}).encode()
 
     def lists(self, models: tuple[str, ...]) -> bytes:
-        """As the field ``data``."""
-        return json.dumps({"data": [{"id": name, "type": "model"} for name in models], "has_more": False}).encode()
+        """As the field ``data``, on one page."""
+        made = {"type": "model", "created_at": MADE.isoformat(), "lifecycle": "active"}
+        data = [{"id": name, "display_name": name, **made} for name in models]
+        page = {"has_more": False, "first_id": models[0] if models else None, "last_id": models[-1] if models else None}
+        return json.dumps({"data": data, **page}).encode()
 
     def _head(self, asked: Asked) -> dict[str, Any]:
         return {"id": f"msg_{asked.number}", "type": "message", "role": "assistant", "model": asked.model}
 
+    def _opened(self, kind: str) -> bytes:
+        self._block, self._index = kind, self._index + 1
+        return _named({"type": "content_block_start", "index": self._index, "content_block": _BLOCKS[kind]})
 
-SPEAKS: Final[Mapping[Dialect, Speaks]] = {"openai": OpenAI(), "anthropic": Anthropic()}
+    def _closed(self) -> bytes:
+        if not self._block:
+            return b""
+        signed = self._delta({"type": "signature_delta", "signature": "c2lnbmVk"}) if self._block == "thinking" else b""
+        return signed + _named({"type": "content_block_stop", "index": self._index})
+
+    def _delta(self, delta: Mapping[str, Any]) -> bytes:
+        return _named({"type": "content_block_delta", "index": self._index, "delta": delta})
+
+
+_BLOCKS: Final[Mapping[str, Mapping[str, str]]] = {
+    "text": {"type": "text", "text": ""},
+    "thinking": {"type": "thinking", "thinking": "", "signature": ""},
+}
+
+SPEAKS: Final[Mapping[Dialect, Callable[[], Speaks]]] = {"openai": OpenAI, "anthropic": Anthropic}
 
 
 def _tokens(text: str) -> int:
     """Words will do."""
-    return sum(1 for _ in _words(text))
-
-
-def _words(text: str) -> Iterator[str]:
-    yield from text.split()
+    return len(text.split())
 
 
 def _event(document: Mapping[str, Any]) -> bytes:

@@ -116,6 +116,11 @@ class Stream:
         """All that it says."""
         return "".join(move.text for move in self.moves if isinstance(move, Say))
 
+    @property
+    def thoughts(self) -> str:
+        """All that was thought before."""
+        return "".join(move.text for move in self.moves if isinstance(move, Think))
+
     def then(self, *moves: Move, ends: bool = False) -> Stream:
         """The same, with more moves at its end."""
         return evolve(self, moves=(*self.moves, *moves), ends=ends)

@@ -161,31 +161,31 @@ class ModelServer:
 
     async def _respond(self, line: Line, request: Request) -> bool:
         dialect: Dialect = "anthropic" if "anthropic-version" in request.headers else "openai"
-        speaks = SPEAKS[ROUTES.get(request.path, dialect)]
+        speaks = SPEAKS[ROUTES.get(request.path, dialect)]()
         if self.key is not None and speaks.key_of(request.headers) != self.key:
             no_key = Refusal(401, "this is not the key that the server wants", "authentication_error")
             return await _refuse(line, speaks, no_key)
         if request.path == "/v1/models":
             return await _document(line, 200, speaks.lists(self.models))
         if request.path in ROUTES and request.method == "POST":
-            return await self._visit(line, request, ROUTES[request.path])
+            return await self._visit(line, request, ROUTES[request.path], speaks)
         return await _refuse(line, speaks, Refusal(404, f"there is nothing at {request.path}", "not_found_error"))
 
-    async def _visit(self, line: Line, request: Request, dialect: Dialect) -> bool:
+    async def _visit(self, line: Line, request: Request, dialect: Dialect, speaks: Speaks) -> bool:
         try:
             body = json.loads(request.body)
         except ValueError:
-            return await _refuse(line, SPEAKS[dialect], Refusal(400, "this is no JSON", "invalid_request_error"))
+            return await _refuse(line, speaks, Refusal(400, "this is no JSON", "invalid_request_error"))
         visit = Visit(Asked(len(self.visits) + 1, dialect, body, request.headers))
         self.visits.append(visit)
         self._wake(visit)
         try:
-            return await self._answer(line, visit)
+            return await self._answer(line, visit, speaks)
         finally:
             visit.end(Outcome.LEFT)  # unless something else came of it
             self._wake(visit)
 
-    async def _answer(self, line: Line, visit: Visit) -> bool:
+    async def _answer(self, line: Line, visit: Visit, speaks: Speaks) -> bool:
         """Answer, watching meanwhile whether the client is still there."""
         goes_on = False
         answer = self.script(visit.asked) if callable(self.script) else self.script
@@ -193,7 +193,7 @@ class ModelServer:
         async def talk() -> None:
             nonlocal goes_on
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                goes_on = await self._give(line, visit, answer)
+                goes_on = await self._give(line, visit, answer, speaks)
             nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
@@ -203,15 +203,31 @@ class ModelServer:
             nursery.cancel_scope.cancel()
         return goes_on
 
-    async def _give(self, line: Line, visit: Visit, answer: Answer) -> bool:
-        speaks = SPEAKS[visit.asked.dialect]
+    async def _give(self, line: Line, visit: Visit, answer: Answer, speaks: Speaks) -> bool:
         if isinstance(answer, Refusal):
             visit.end(Outcome.REFUSED)
             return await _refuse(line, speaks, answer)
         if not visit.asked.body.get("stream"):
-            visit.end(Outcome.FINISHED)
-            return await _document(line, 200, speaks.whole(visit.asked, answer))
+            return await self._whole(line, visit, answer, speaks)
         return await self._stream(line, visit, answer, speaks)
+
+    async def _whole(self, line: Line, visit: Visit, answer: Stream, speaks: Speaks) -> bool:
+        """For a client that wants no stream: as late as a stream would end, or not at all."""
+        for move in answer.moves if answer.ends else (*answer.moves, HangUp()):
+            match move:
+                case Wait(seconds):
+                    await trio.sleep(seconds)
+                case Complain(message, code):
+                    visit.end(Outcome.REFUSED)
+                    return await _refuse(line, speaks, Refusal(500, message, code))
+                case HangUp():
+                    visit.end(Outcome.HUNG_UP)
+                    await line.stream.aclose()
+                    return False
+                case _:  # pieces of a stream, which this is not
+                    pass
+        visit.end(Outcome.FINISHED)
+        return await _document(line, 200, speaks.whole(visit.asked, answer))
 
     async def _stream(self, line: Line, visit: Visit, answer: Stream, speaks: Speaks) -> bool:
         await line.head(200, {"content-type": "text/event-stream", "cache-control": "no-cache"})
