@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
 from tests.campaign.cells import Cell
 from tests.campaign.lab import PATIENCE, Lab, eventually
@@ -64,7 +64,7 @@ class Forked:
     lab: Lab
     zygote: Zygote
     pid: int = 0
-    last: signal.Signals = signal.SIGINT
+    sent: list[signal.Signals] = field(factory=list)
 
     def start(self, shape: Shape, cell: Cell) -> None:
         """Start it, to be paused at the cell's moment."""
@@ -89,7 +89,7 @@ class Forked:
             eventually(lambda: "stopping now" in self.complaints)
 
     def _signal(self, number: signal.Signals) -> None:
-        self.last = number
+        self.sent.append(number)
         os.kill(self.pid, number)
         pending = ("SigPnd:\t" + "0" * 16, "ShdPnd:\t" + "0" * 16)
         eventually(lambda: all(line in Path(f"/proc/{self.pid}/status").read_text() for line in pending))

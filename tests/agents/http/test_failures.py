@@ -140,8 +140,8 @@ async def test_streams_that_go_wrong(dialect: str, case: str) -> None:
         assert it.log.output("text") == (b"half " if script.text.startswith("half") else b"")
         with trio.fail_after(5):
             await it.server.until(lambda server: not server.answering)
-        is_done = it.server.visits[0].outcome is Outcome.FINISHED
-        if not is_done:
+        is_done = any(visit.outcome is Outcome.FINISHED for visit in it.server.visits)
+        if not is_done:  # on a busy machine the client may have left before its question was read
             await it.server.until(lambda server: server.connected == 0)
 
 
