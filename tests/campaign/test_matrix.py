@@ -237,7 +237,7 @@ def test_by_a_signal(lab: Lab, cell: Cell, contexts: dict[str, dict[str, Any]], 
         lab.release()
 
     code = runner.code()
-    # While the loop stands still, the second signal may interrupt Python's handler of the first, and be taken before it.
+    # While the loop stands still, the second signal may interrupt Python's handler of the first and be taken before it.
     stopped_by = runner.sent if cell.moment in {"before", "between"} else runner.sent[-1:]
     codes = {143 if number is signal.SIGTERM else -signal.SIGINT for number in stopped_by}
     assert code in ({0} if cell.too_late else codes), runner.complaints
