@@ -52,8 +52,10 @@ class Mask:
 
     def text(self, text: str) -> str:
         """``text`` without secrets, nor what was left of one where the text has been cut."""
+        if not self:
+            return text
         hidden = _hidden(text, spans(text, self._texts), MASK)
-        return _hidden(hidden, _merged(self._remains(hidden)), MASK) if self._texts else hidden
+        return _hidden(hidden, _merged(self._remains(hidden)), MASK)
 
     def data(self, data: bytes) -> bytes:
         """``data`` without secrets."""

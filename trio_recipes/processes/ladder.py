@@ -12,8 +12,6 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import evolve
-
 from trio_recipes.classes import frozen
 
 
@@ -92,7 +90,7 @@ class Ladder:
     cause: Cause | None = None
 
     def after(self, event: Event, *, now: float, grace: float = math.inf, cause: Cause | None = None) -> "Ladder":
-        """Return where the tree stands after an event.
+        """Return where the tree stands after an event: this very place if the event changes nothing.
 
         Args:
             event: What happened.
@@ -104,9 +102,5 @@ class Ladder:
             KeyError: The event can't happen at this level.
         """
         wanted = {Event.STOP: now + grace, Event.FORCE: now}.get(event, math.inf)
-        return evolve(
-            self,
-            level=MOVES[self.level][event],
-            deadline=min(self.deadline, wanted),
-            cause=self.cause or cause,
-        )
+        moved = Ladder(MOVES[self.level][event], min(self.deadline, wanted), self.cause or cause)
+        return self if moved == self else moved

@@ -91,7 +91,7 @@ class Descent:
     def _move(self, event: Event, *, grace: float = math.inf, cause: Cause | None = None) -> None:
         before = self.ladder
         self.ladder = before.after(event, now=trio.current_time(), grace=grace, cause=cause)
-        if self._pause is not None and self.ladder != before:
+        if self._pause is not None and self.ladder is not before:
             self._pause.cancel()
 
 

@@ -168,9 +168,9 @@ class Tree:
             cause: why; the first one counts.
             grace: seconds between the stop signal and SIGKILL, at most.
         """
+        if self.pid and self.descent.level <= Level.TERMINATING and not self._leader_gone.is_set():
+            self._stopping.begin()  # before all else: whoever stops a tree waits for its processes to die
         self.descent.stop(cause, grace=grace)
-        if self.pid and self.descent.level is Level.TERMINATING and not self._leader_gone.is_set():
-            self._stopping.begin()
 
     def abandon(self) -> None:
         """Give up on it, when all the time that its stop may take has passed."""
