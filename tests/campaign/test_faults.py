@@ -134,7 +134,7 @@ def test_on_a_full_disk_finished_sessions_can_be_read_and_cleaned(lab: Lab, disk
     assert lab.show(done.session_id)["context"] == {"a": "value of a\n"}
     assert "completed" in lab.command("list", "--all").stdout
     assert lab.command("cancel", done.session_id).code in (2, 5)
-    assert "1 sessions deleted" in lab.command("clean", "--older-than", "0").stdout
+    assert "1 session deleted" in lab.command("clean", "--older-than", "0").stdout
     assert not lab.manager.session_exists(done.session_id, lab.root)
 
 

@@ -182,7 +182,7 @@ def test_validate_imports_and_runs_nothing(tmp_path: Path) -> None:
 
 def test_clean_takes_what_completed_long_ago(finished: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["clean"]) == 0
-    assert capfd.readouterr().out == "0 sessions deleted\n"
+    assert capfd.readouterr().out == "no sessions deleted\n"
     assert main(["clean", "--older-than", "0", "--status", "failed"]) == 0
     assert open_store().exists(finished)
     assert main(["clean", "--older-than", "0"]) == 0
@@ -195,7 +195,7 @@ def test_clean_leaves_what_can_go_on(tmp_path: Path) -> None:
     assert invoke("run", recipe, cwd=tmp_path).returncode == 1
     with running("run", write_recipe(tmp_path, gated("wait"), name="live"), cwd=tmp_path) as run:
         run.until("scope_started", path="wait")
-        assert invoke("clean", "--older-than", "0").stdout == "0 sessions deleted\n"
+        assert invoke("clean", "--older-than", "0").stdout == "no sessions deleted\n"
         assert main(["clean", "--older-than", "0", "--status", "running"]) == 2
         told = invoke("clean", "--older-than", "0", "--status", "failed,cancelled,interrupted")
         assert told.stdout.count("deleted ") == 1

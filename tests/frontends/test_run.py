@@ -188,7 +188,7 @@ def test_resume_goes_on_with_what_had_not_finished(tmp_path: Path) -> None:
     (tmp_path / "gate").touch()
     done = invoke("resume", "@last", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "reusing 1 finished steps" in done.stdout
+    assert "reusing 1 finished step\n" in done.stdout
     assert "▶ quick" not in done.stdout
     assert "✓ picky" in done.stdout
     again = invoke("resume", "@last", cwd=tmp_path)

@@ -33,6 +33,12 @@ def in_one_line(text: str, limit: int = SHORT) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 step``, ``2 steps``, ``no steps``; more than 999 with commas."""
+    amount = f"{number:,}" if number else "no"
+    return f"{amount} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """A duration as people say it: ``0.3s``, ``12s``, ``4m05s``, ``2h07m``."""
     if seconds < 10:

@@ -10,6 +10,7 @@ from trio_recipes.errors import StoreError
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.cli.parsing import days
+from trio_recipes.frontends.printable import counted
 from trio_recipes.store.base import open_store
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def main(options: Namespace) -> int:
         if store.delete(session_id):
             deleted += 1
             STDOUT.line(f"deleted {session_id} ({standing.status})")
-    STDOUT.line(f"{deleted} sessions deleted")
+    STDOUT.line(f"{counted(deleted, 'session')} deleted")
     return OK
 
 

@@ -21,7 +21,7 @@ from trio_recipes.frontends.cli.exits import BY_SIGINT, BY_SIGTERM, code_of, lea
 from trio_recipes.frontends.cli.following import print_new, teller_for
 from trio_recipes.frontends.cli.outlet import STDERR, STDOUT
 from trio_recipes.frontends.cli.telling import json_line
-from trio_recipes.frontends.printable import printable
+from trio_recipes.frontends.printable import counted, printable
 from trio_recipes.processes.platform import become_subreaper
 from trio_recipes.sessions.opening import open_runtime
 from trio_recipes.sessions.policy import OPEN
@@ -142,7 +142,7 @@ class _Execution:
     def _first(self, session: Session) -> str:
         if self.options.json:
             return json_line({"event": "session_started", "session_id": session.id})
-        reused = f", reusing {_finished_steps(session)} finished steps" if _has_history(session) else ""
+        reused = f", reusing {counted(_finished_steps(session), 'finished step')}" if _has_history(session) else ""
         return f"session {session.id}{reused}\n"
 
     # --- the end -------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trio_recipes.errors import RecipesError, StoreWriteError
 from trio_recipes.frontends.cli.exits import FAILED, OK
 from trio_recipes.frontends.cli.outlet import STDOUT
-from trio_recipes.frontends.printable import printable
+from trio_recipes.frontends.printable import counted, printable
 from trio_recipes.store.base import open_store
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def main(options: Namespace) -> int:
     to_stdout = options.file == TO_STDOUT
     ending = _to_stdout(store, options.session) if to_stdout else _to_file(store, options.session, Path(options.file))
     tell = sys.stderr.write if to_stdout else STDOUT.write
-    tell(f"{ending.events} events exported\n")
+    tell(f"{counted(ending.events, 'event')} exported\n")
     if ending.masked:
         names = ", ".join(map(printable, ending.masked))
         tell(f"secrets are left out; where it is resumed, what held them runs again: {names}\n")

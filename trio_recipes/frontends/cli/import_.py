@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trio_recipes.errors import ArchiveError, ConfigurationError, RecipesError
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDOUT
-from trio_recipes.frontends.printable import printable
+from trio_recipes.frontends.printable import counted, printable
 from trio_recipes.plainfile import why_unread
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def main(options: Namespace) -> int:
 
 
 def _tell(imported: Imported, project: str) -> None:
-    STDOUT.line(f"session {imported.session_id}: {imported.ending.events} events")
+    STDOUT.line(f"session {imported.session_id}: {counted(imported.ending.events, 'event')}")
     if imported.ending.damage:
         STDOUT.line(f"not all of it was there: {printable(imported.ending.damage)}")
     if imported.again:
