@@ -155,7 +155,7 @@ def test_it_is_too_late_once_the_session_has_ended(store: SqliteStore, status: S
     opening = run_by(store, lock_in(store))
     asked(opening, "build")
     end(opening, status)
-    with pytest.raises(SessionError, match=f"too late: session {ID} is {status}"):
+    with pytest.raises(SessionError, match=rf"No pending approval for session: {ID} \(too late: it is {status}\)"):
         approve(opening.file)
     assert pending(opening.file) == []
 

@@ -161,12 +161,14 @@ class FrozenRecipes:
         frozen: what is frozen so far, by key.
         log: where a recipe that is frozen at first use is recorded; None when only looking.
         sources: reads a recipe at its first use.
+        called: which recipe each scope has called; nothing is kept, unless who wants to know that sets it to ``{}``.
     """
 
     project: str
     frozen: Mapping[str, RecipeFrozen]
     log: Log | None = None
     sources: Sources = Factory(Sources)
+    called: dict[str, Recipe] | None = field(default=None, init=False)
     _parsed: dict[str, Recipe] = field(factory=dict)
 
     def root(self) -> Recipe:
@@ -176,9 +178,14 @@ class FrozenRecipes:
     def known(self, ask: NeedRecipe) -> Recipe | None:
         """The recipe, if this session has frozen it already."""
         key = locate(ask.name, ask.origin, self.project)
-        if key in self._parsed:
-            return self._parsed[key]
-        return self.parse(key) if key in self.frozen else None
+        if key not in self._parsed and key not in self.frozen:
+            return None
+        return self._noted(ask, self._parsed.get(key) or self.parse(key))
+
+    def _noted(self, ask: NeedRecipe, recipe: Recipe) -> Recipe:
+        if self.called is not None:
+            self.called[ask.path] = recipe
+        return recipe
 
     def parse(self, key: str) -> Recipe:
         """The recipe that is frozen under ``key``.
@@ -203,7 +210,7 @@ class FrozenRecipes:
         assert self.log is not None
         await self.log.durable(self.log.emit(freeze(key, recipe)))
         self._parsed[key] = recipe
-        return recipe
+        return self._noted(ask, recipe)
 
 
 def validate_recipe(

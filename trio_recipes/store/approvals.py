@@ -268,7 +268,7 @@ def _lost_to(file: SessionFile, connection: sqlite3.Connection, stage: str) -> s
 
 def _nothing_waits(session_id: str, standing: Standing, gates: Sequence[OpenGate], stage: str) -> str:
     if standing.status not in DECIDABLE:
-        return f"too late: session {session_id} is {standing.status}"
+        return f"No pending approval for session: {session_id} (too late: it is {standing.status})"
     if not gates:
         return f"No pending approval for session: {session_id}"
     waiting = ", ".join(gate.path for gate in gates)

@@ -87,7 +87,7 @@ async def test_recipes_of_a_bundle(project: Path, tmp_path: Path) -> None:
         unknown = await call("execute", recipe_path="@tolls:probe.yaml")
         absent = await call("validate", recipe_path="@tools:other.yaml")
     assert got["status"] == "completed"
-    assert unknown["message"].startswith("Could not resolve @mention path: '@tolls:probe.yaml'")
+    assert unknown["message"].startswith("Could not resolve @mention path: @tolls:probe.yaml (there is no bundle")
     assert absent["message"].startswith("Failed to load recipe: there is no file")
 
 

@@ -136,6 +136,20 @@ def test_nobody_to_spawn_is_said_before_anything_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "begun").exists()
 
 
+@pytest.mark.parametrize("known", [["reviewer"], {"reviewer": {}}, lambda: {"reviewer"}])
+def test_validate_warns_of_agents_that_the_application_does_not_have(tmp_path: Path, known: Any) -> None:
+    async def main() -> None:
+        async with hosting(tmp_path) as app:
+            path = recipe(tmp_path, "- {id: a, agent: reviewer, prompt: p}\n- {id: b, agent: reviever, prompt: p}")
+            assert (await app("validate", recipe_path=path))["warnings"] == []
+            app.coordinator.available_agents = known
+            (warning,) = (await app("validate", recipe_path=path))["warnings"]
+            assert warning.startswith("Agent 'reviever' of step 'b' is not among those of this Amplifier session")
+            assert "reviewer" in warning
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("how", ["cancel", "token", "task", "timeout"])
 def test_the_spawner_is_really_cancelled(tmp_path: Path, how: str) -> None:
     ends: list[str] = []

@@ -64,6 +64,28 @@ def test_a_sub_recipe_tells_of_itself(tmp_path: Path) -> None:
     assert {data["path"] for data in nested} == {"sub"}
 
 
+def test_a_sub_recipe_whose_path_is_a_template_tells_of_itself_once_it_is_known(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        recipe(tmp_path, f"- {{id: in-{name}, type: bash, command: 'true'}}", name=name)
+    steps = """
+- {id: sub, foreach: "{{names}}", as: name, type: recipe, recipe: "{{name}}.yaml", on_error: continue}
+- {id: never, type: recipe, recipe: "{{which}}.yaml", condition: "1 == 2"}"""
+    app = heard(tmp_path, steps, "context: {which: one, names: [one, gone, two, one]}")
+    told = [
+        (name.removeprefix("recipe:"), data["name"], data.get("path"))
+        for name, data in app.told
+        if data.get("name") != "probe" and "iteration" not in data
+    ]
+    assert told == [
+        (what, name, path)
+        for name, path in (("one", "sub[0]"), ("two", "sub[2]"), ("one", "sub[3]"))
+        for what in ("start", "step", "complete")
+    ]
+    assert [data["steps"][0]["status"] for data in app.data("recipe:complete")[:-1]] == ["completed"] * 3
+    (failed,) = app.data("recipe:iteration_failed")
+    assert (failed["step_id"], failed["iteration"]) == ("sub", 1)
+
+
 def test_a_while_loop(tmp_path: Path) -> None:
     steps = """
 - id: again

@@ -35,7 +35,7 @@ stages:
 )
 
 
-def called(step: RecipeStep, _caller: Recipe) -> Recipe | None:
+def called(step: RecipeStep, _caller: Recipe, _path: str) -> Recipe | None:
     return SUB if step.recipe.source == "sub.yaml" else None
 
 

@@ -145,7 +145,7 @@ def test_bundles_of_the_host(tmp_path: Path) -> None:
             app.coordinator.register_capability("mention_resolver", Mentions())
             assert (await app("execute", recipe_path="@tools:probe.yaml"))["status"] == "completed"
             unknown = await app("execute", recipe_path="@other:probe.yaml")
-            assert unknown["message"].startswith("Could not resolve @mention path: '@other:probe.yaml'")
+            assert unknown["message"].startswith("Could not resolve @mention path: @other:probe.yaml (")
 
     asyncio.run(main())
 

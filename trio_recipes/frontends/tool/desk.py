@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
@@ -14,10 +14,13 @@ from trio_recipes.errors import InvalidCallError, InvalidRecipeError, SessionNot
 from trio_recipes.sessions.sources import locate
 
 if TYPE_CHECKING:
+    from trio_recipes.language.model import AgentStep
     from trio_recipes.progress.standing import Standing
     from trio_recipes.sessions.runtime import Runtime
     from trio_recipes.sessions.session import Session
     from trio_recipes.store.session_file import SessionFile
+
+Remarks: TypeAlias = "Callable[[Sequence[AgentStep]], Sequence[str]]"
 
 
 @frozen(eq=False)
@@ -28,11 +31,13 @@ class Desk:
         runtime: runs sessions.
         via: the door, for decisions on gates.
         caller: who calls, or "".
+        remarks: what the host has to say about agent steps of a recipe that is validated.
     """
 
     runtime: Runtime
     via: str
     caller: str
+    remarks: Remarks
 
     @property
     def requester(self) -> str:
@@ -54,7 +59,8 @@ class Desk:
         try:
             file = self.runtime.sources.file_of(key)
         except InvalidRecipeError as error:
-            raise InvalidCallError(f"Could not resolve @mention path: {error}") from None
+            why = str(error).removeprefix(repr(path)).removeprefix(":").strip()
+            raise InvalidCallError(f"Could not resolve @mention path: {path} ({why})") from None
         if not os.path.isfile(file):  # noqa: PTH113  never raises, whatever a model wrote
             raise InvalidCallError(f"Failed to load recipe: there is no file {file}")
         return key

@@ -16,7 +16,7 @@ from trio_recipes.frontends.tool.wording import resume_info
 from trio_recipes.progress.tables import RESUMABLE
 from trio_recipes.sessions.approvals import approval_view, waiting_gates
 from trio_recipes.sessions.history import read_history
-from trio_recipes.sessions.recipes import prepare
+from trio_recipes.sessions.recipes import agent_steps, prepare
 from trio_recipes.sessions.state import project_state
 from trio_recipes.sessions.view import session_view
 
@@ -88,6 +88,7 @@ async def validate(desk: Desk, call: Call) -> Mapping[str, Any]:
     """
     runtime, path = desk.runtime, await desk.recipe(call["recipe_path"])
     checking = partial(prepare, path, call["context"] or {}, runtime.project, runtime.sources)
-    recipe = (await trio.to_thread.run_sync(checking, abandon_on_cancel=True)).recipe
-    warnings = [str(problem) for problem in recipe.warnings]
+    prepared = await trio.to_thread.run_sync(checking, abandon_on_cancel=True)
+    recipe, remarks = prepared.recipe, desk.remarks(agent_steps(prepared.steps()))
+    warnings = [*(str(problem) for problem in recipe.warnings), *remarks]
     return {"status": "valid", "recipe": recipe.name, "version": recipe.version, "warnings": warnings}

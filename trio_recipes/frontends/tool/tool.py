@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from attrs import field
@@ -18,7 +18,9 @@ from trio_recipes.frontends.tool.schema import DESCRIPTION, OPERATIONS, input_sc
 from trio_recipes.language.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
+    from trio_recipes.frontends.tool.desk import Remarks
     from trio_recipes.frontends.tool.running import OnSession
+    from trio_recipes.language.model import AgentStep
     from trio_recipes.sessions.runtime import Runtime
 
 _Handler: TypeAlias = Callable[[Desk, Call], Awaitable[Mapping[str, Any]]]
@@ -36,6 +38,10 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
 }
 
 
+def _none(_steps: Sequence[AgentStep]) -> Sequence[str]:
+    return ()
+
+
 @define(eq=False)
 class RecipesTool:
     """Recipes as a tool for an agent loop: run, resume, look, approve and cancel by one object.
@@ -48,12 +54,14 @@ class RecipesTool:
         allow_approval: whether the agent may approve (gates with ``by: human`` refuse it all the same).
         via: the door that decisions on gates are recorded with: ``tool`` or ``mcp``.
         requester: who calls, for the record of cancellations and decisions.
+        remarks: what the host has to say about the agent steps of a recipe: warnings of ``validate``.
     """
 
     runtime: Runtime
     allow_approval: bool = field(default=True, kw_only=True)
     via: str = field(default="tool", kw_only=True)
     requester: str = field(default="", kw_only=True)
+    remarks: Remarks = field(default=_none, kw_only=True)
 
     name: ClassVar[str] = "recipes"
 
@@ -87,10 +95,14 @@ class RecipesTool:
         try:
             operation = self._operation(arguments)
             call = Call.checked(operation, arguments, on_session)
-            output = await _HANDLERS[operation](Desk(self.runtime, self.via, self.requester), call)
+            output = await _HANDLERS[operation](self._desk, call)
         except Exception as error:
             return ToolResult(False, error=as_error(error, operation))
         return ToolResult(True, output=output)
+
+    @property
+    def _desk(self) -> Desk:
+        return Desk(self.runtime, self.via, self.requester, self.remarks)
 
     def _operation(self, arguments: object) -> str:
         operation = arguments.get("operation") if isinstance(arguments, Mapping) else None

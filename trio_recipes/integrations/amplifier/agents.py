@@ -11,6 +11,7 @@ from trio_recipes.classes import frozen
 from trio_recipes.errors import BackendError
 from trio_recipes.integrations.amplifier.preferences import preferences
 from trio_recipes.integrations.asyncio import in_asyncio
+from trio_recipes.language.wording import did_you_mean
 from trio_recipes.runtime.ports import AgentReply, Choice
 
 if TYPE_CHECKING:
@@ -83,6 +84,20 @@ class SpawnBackend:
         if batch is not None:  # the same for all its passes, and after a resume
             metadata["parallel_group_id"] = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{request.session_id}/{batch}"))
         return metadata
+
+
+def strangers(coordinator: Any, steps: Iterable[AgentStep]) -> list[str]:
+    """What to warn of: steps whose agents are not among those that an application says it has, if it says that."""
+    available = getattr(coordinator, "available_agents", None)
+    known = available() if callable(available) else available
+    if known is None:
+        return []
+    asked = {step.agent: step for step in steps}
+    return [
+        f"Agent '{name}' of step '{step.id}' is not among those of this Amplifier session{did_you_mean(name, known)}"
+        for name, step in asked.items()
+        if name not in known
+    ]
 
 
 def _failed(error: Exception) -> Exception:

@@ -14,8 +14,8 @@ from trio_recipes.progress.path import ROOT, child, in_cleanup
 if TYPE_CHECKING:
     from trio_recipes.language.model import Recipe, Stage, Step
 
-Called: TypeAlias = "Callable[[RecipeStep, Recipe], Recipe | None]"
-"""The recipe that a step of another one calls; None if only a run can tell."""
+Called: TypeAlias = "Callable[[RecipeStep, Recipe, str], Recipe | None]"
+"""The recipe that a step of another one calls at a path; None if only a run can tell, and has not come there."""
 
 
 @frozen(eq=False)
@@ -80,7 +80,7 @@ def _below(place: Place, walked: str, segment: str, called: Called) -> Place | N
     name, _, number = segment.partition("[")
     iteration = int(number.removesuffix("]")) if number else None
     if isinstance(place.step, RecipeStep):
-        sub = called(place.step, place.recipe)
+        sub = called(place.step, place.recipe, walked)
         return _below(Place(sub, walked, batch=place.batch), walked, segment, called) if sub else None
     if place.step is not None:
         return _inside(place, _by_id(place.step.body), walked, name, iteration)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_recipes.classes import frozen
 from trio_recipes.frontends.tool.tool import RecipesTool
+from trio_recipes.integrations.amplifier.agents import strangers
 from trio_recipes.integrations.asyncio import in_trio
 from trio_recipes.sessions.manager import SessionManager
 
@@ -53,7 +54,8 @@ class AmplifierTool:
 
     def _on(self, runtime: Any) -> RecipesTool:
         allowed = self.host.settings.allow_approval
-        return RecipesTool(runtime, allow_approval=allowed, requester=self.host.requester)
+        remarks = partial(strangers, self.host.coordinator)
+        return RecipesTool(runtime, allow_approval=allowed, requester=self.host.requester, remarks=remarks)
 
     async def execute(self, input: Mapping[str, Any]) -> Any:  # noqa: A002  Amplifier's name
         """Do one operation; hooks have heard of all that happened when this returns.

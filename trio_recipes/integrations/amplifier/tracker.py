@@ -21,7 +21,7 @@ from trio_recipes.language.model import Foreach, OnError, RecipeStep, While
 from trio_recipes.progress.asks import NeedRecipe
 from trio_recipes.progress.decisions import label
 from trio_recipes.progress.frame import ENGINE_KEYS
-from trio_recipes.progress.path import ROOT, child, iteration
+from trio_recipes.progress.path import ROOT, around, child, iteration
 
 if TYPE_CHECKING:
     from trio_recipes.events import Cancellation, Event
@@ -73,8 +73,11 @@ class Tracker:
     session: Session
     _status: dict[str, str] = field(factory=dict, init=False)
     _current: dict[str, int] = field(factory=dict, init=False)
+    _unnamed: set[str] = field(factory=set, init=False)
+    """Sub-recipes that have begun, and have not been told of: which ones they are is known before their first step."""
 
     def __attrs_post_init__(self) -> None:
+        self._recipes.called = {}
         records = self._run.progress.records
         self._status = {path: "completed" for path, record in records.items() if path and record.final}
 
@@ -96,20 +99,28 @@ class Tracker:
         """Where a scope stands."""
         return find(self.session.engine.frame.recipe, path, self._called)
 
-    def _called(self, step: RecipeStep, caller: Recipe) -> Recipe | None:
-        if step.recipe.references:
-            return None  # a template: only the run knows what it came to
-        recipes: FrozenRecipes = self._run.recipes
+    def _called(self, step: RecipeStep, caller: Recipe, path: str) -> Recipe | None:
+        recipes = self._recipes
+        if step.recipe.references:  # a template: only the run knows what it came to
+            return (recipes.called or {}).get(path)
         return recipes.known(NeedRecipe("", step.recipe.source, caller.file))
 
     @property
     def _run(self) -> Any:
         return self.session.engine.driver.run
 
+    @property
+    def _recipes(self) -> FrozenRecipes:
+        recipes: FrozenRecipes = self._run.recipes
+        return recipes
+
     # --- scopes --------------------------------------------------------------------------------------------------
 
     def _started(self, event: ScopeStarted) -> Iterator[Told]:
-        path, place = event.path, self.place(event.path)
+        path = event.path
+        for around_it in [*around(path)] if self._unnamed else ():
+            yield from self._named(around_it)
+        place = self.place(path)
         if place is None:
             return
         if not path:
@@ -121,13 +132,22 @@ class Tracker:
             yield "recipe:step", self._base(place.recipe, place.prefix, "running")
         elif place.iteration is not None and isinstance(loop := _loop(place), While):
             yield "recipe:loop_iteration", self._iteration(place, loop, path)
-        if event.kind == "recipe" and (sub := self._sub_recipe(place)):
+        if event.kind == "recipe":
+            self._unnamed.add(path)
+            yield from self._named(path)
+
+    def _named(self, path: str) -> Iterator[Told]:
+        """Tell of the start of a sub-recipe, if it has begun and is known by now."""
+        place = self.place(path) if path in self._unnamed else None
+        if place and (sub := self._sub_recipe(place, path)):
+            self._unnamed.discard(path)
             yield "recipe:start", self._base(sub, path, "running")
 
     def _finished(self, event: ScopeFinished) -> Iterator[Told]:
         path, place = event.path, self.place(event.path)
         if place is None or place.step is None:
             return
+        yield from self._named(path)
         done = event.handled or event.status in _DONE
         self._status[path] = "completed" if done else "pending"
         if (place.iteration is None) == (place.step.loop is None) and event.status in _ENDS:
@@ -137,11 +157,13 @@ class Tracker:
         if place.iteration is not None and event.status is ScopeStatus.FAILED and _tells_failures(place):
             yield "recipe:iteration_failed", self._iteration_failed(place, event)
 
-    def _sub_recipe(self, place: Place) -> Recipe | None:
-        return self._called(place.step, place.recipe) if isinstance(place.step, RecipeStep) else None
+    def _sub_recipe(self, place: Place, path: str) -> Recipe | None:
+        return self._called(place.step, place.recipe, path) if isinstance(place.step, RecipeStep) else None
 
     def _sub_ended(self, place: Place, event: ScopeFinished) -> Iterator[Told]:
-        sub = self._sub_recipe(place)
+        sub = self._sub_recipe(place, event.path)
+        self._unnamed.discard(event.path)
+        (self._recipes.called or {}).pop(event.path, None)
         if sub is not None:
             how = _ENDS[event.status]
             more = _details(how, event.cancellation, event.failure, None)
