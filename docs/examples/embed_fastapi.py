@@ -1,6 +1,6 @@
 """A web service in FastAPI that runs recipes.
 
-Try: uvicorn embed_fastapi:app --timeout-graceful-shutdown 5
+Try: uvicorn embed_fastapi:app
 
     POST /reports {"folder": "."}     starts a session          GET    /reports/ID     waits for the report
     GET  /reports/ID/events           follows it (JSON Lines)   DELETE /reports/ID     stops it
@@ -18,8 +18,8 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from trio_recipes import StepFailedError
-from trio_recipes.integrations.asyncio import Runtime, Session, open_runtime
+from trio_recipes import CancellationRequestedError, StepFailedError
+from trio_recipes.integrations.asyncio import Runtime, Session, drained, open_runtime
 
 RECIPE = Path(__file__).with_name("embed-report.yaml")
 GRACE = 5.0
@@ -39,11 +39,11 @@ async def sum_up(files: list[str], counts: list[int]) -> str:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    """Hold one runtime for all requests. SIGTERM ends the block: sessions end gracefully, and can be resumed."""
-    async with open_runtime(functions={"list_files": list_files, "sum_up": sum_up}) as runtime:
+    """Hold one runtime for all requests. On SIGTERM, sessions end gracefully; they can be resumed."""
+    functions: dict[str, Any] = {"list_files": list_files, "sum_up": sum_up}
+    async with open_runtime(functions=functions) as runtime, drained(runtime, GRACE):
         app.state.runtime = runtime
         yield
-        await runtime.drain(GRACE)
 
 
 app = FastAPI(lifespan=lifespan)
@@ -95,6 +95,8 @@ async def run(wanted: Wanted, runtime: OurRuntime, request: Request) -> dict[str
                 leaving.cancel()
     except TimeoutError:
         raise HTTPException(499, "the client has gone") from None
+    except CancellationRequestedError as error:
+        raise HTTPException(503, str(error)) from error
     except StepFailedError as error:
         raise HTTPException(500, str(error)) from error
     return {"report": context["report"]}

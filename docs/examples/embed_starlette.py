@@ -1,6 +1,6 @@
 """A web service that runs recipes.
 
-Try: uvicorn embed_starlette:app --timeout-graceful-shutdown 5
+Try: uvicorn embed_starlette:app
 For FastAPI: embed_fastapi.py.
 
     POST /reports {"folder": "."}     starts a session          GET    /reports/ID     waits for the report
@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from trio_recipes.integrations.asyncio import Session, open_runtime
+from trio_recipes.integrations.asyncio import Session, drained, open_runtime
 
 RECIPE = Path(__file__).with_name("embed-report.yaml")
 GRACE = 5.0
@@ -39,11 +40,11 @@ async def sum_up(files: list[str], counts: list[int]) -> str:
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-    """Hold one runtime for all requests. SIGTERM ends the block: sessions end gracefully, and can be resumed."""
-    async with open_runtime(functions={"list_files": list_files, "sum_up": sum_up}) as runtime:
+    """Hold one runtime for all requests. On SIGTERM, sessions end gracefully; they can be resumed."""
+    functions: dict[str, Any] = {"list_files": list_files, "sum_up": sum_up}
+    async with open_runtime(functions=functions) as runtime, drained(runtime, GRACE):
         app.state.runtime = runtime
         yield
-        await runtime.drain(GRACE)
 
 
 def session_of(request: Request) -> Session:

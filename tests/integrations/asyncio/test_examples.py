@@ -6,7 +6,6 @@ import inspect
 import json
 import signal
 import socket
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Generator
@@ -29,7 +28,7 @@ SERVE = """
 import importlib, sys, uvicorn
 service = importlib.import_module(sys.argv[1])
 service.GRACE = float(sys.argv[3])
-uvicorn.run(service.app, port=int(sys.argv[2]), loop=sys.argv[4], timeout_graceful_shutdown=1)
+uvicorn.run(service.app, port=int(sys.argv[2]), loop=sys.argv[4], timeout_graceful_shutdown=int(sys.argv[5]) or None)
 """
 
 SERVICES = ["embed_starlette", *(["embed_fastapi"] if find_spec("fastapi") else [])]
@@ -140,11 +139,19 @@ class Service:
 
 
 @contextmanager
-def serving(lab: Lab, example: str, grace: float = 5.0, loop: str = "asyncio") -> Generator[Service]:
+def serving(lab: Lab, example: str, grace: float = 5.0, loop: str = "asyncio", patience: int = 0) -> Generator[Service]:
+    """A service; uvicorn waits so many seconds for its clients, 0: for ever."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     runner = lab.python(
-        "-c", SERVE, example, str(port), str(grace), loop, env={"PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"}
+        "-c",
+        SERVE,
+        example,
+        str(port),
+        str(grace),
+        loop,
+        str(patience),
+        env={"PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parents[1]}"},
     )
     service = Service(runner, port)
     eventually(lambda: service.answers() or runner.code is not None, "the service")
@@ -197,26 +204,51 @@ def in_hand(lab: Lab, session: str) -> bool:
     return sum(path.startswith("count[") for path in paths) == 3
 
 
-@pytest.mark.parametrize("example", SERVICES)
-def test_a_client_that_waits_does_not_hold_up_the_end(lab: Lab, folder: Path, example: str) -> None:
-    with serving(lab, example, grace=0.1) as service:
+@pytest.mark.parametrize(("example", "loop"), UNDER)
+def test_a_client_that_waits_does_not_hold_up_the_end_and_is_answered(
+    lab: Lab, folder: Path, example: str, loop: str
+) -> None:
+    """Though uvicorn waits for it without a limit."""
+    lab.store = lab.root.parent / "home" / "store"
+    with serving(lab, example, grace=0.1, loop=loop) as service:
         session = service.start(folder=str(folder), pause=60)
-        client = threading.Thread(target=_ignoring_errors, args=(service, f"/{session}"))
-        client.start()
-        eventually(lambda: "GET" in service.runner.stdout or client.is_alive())
+        waits, follows = service.ask("GET", f"/{session}"), service.ask("GET", f"/{session}/events")
+        eventually(lambda: in_hand(lab, session))
         service.runner.signal(signal.SIGTERM)
+        assert json.loads(waits.getresponse().read())["status"] == "cancelled"
+        assert json.loads(follows.getresponse().read().splitlines()[-1])["event"] == "run_ended"
         assert service.runner.wait() == -signal.SIGTERM
-        client.join()
+        waits.close()
+        follows.close()
     assert_no_survivors(session)
 
 
-def _ignoring_errors(service: Service, path: str) -> None:
-    try:
-        service.call("GET", path)
-    except urllib.error.HTTPError as error:
-        error.close()
-    except OSError:
-        pass
+def test_a_client_that_runs_a_session_is_told_that_the_service_ends(lab: Lab, folder: Path) -> None:
+    pytest.importorskip("fastapi")
+    lab.store = lab.root.parent / "home" / "store"
+    with serving(lab, "embed_fastapi", grace=0.1) as service:
+        client = service.ask("POST", "/now", folder=str(folder), pause=60)
+        session = eventually(lambda: only_session(lab))
+        eventually(lambda: in_hand(lab, session))
+        service.runner.signal(signal.SIGTERM)
+        assert client.getresponse().status == 503
+        assert service.runner.wait() == -signal.SIGTERM
+        client.close()
+
+
+def test_a_second_signal_waits_for_no_grace(lab: Lab, folder: Path) -> None:
+    lab.store = lab.root.parent / "home" / "store"
+    with serving(lab, "embed_starlette", grace=60.0) as service:
+        session = service.start(folder=str(folder), pause=60)
+        waits = service.ask("GET", f"/{session}")
+        eventually(lambda: in_hand(lab, session))
+        service.runner.signal(signal.SIGTERM)
+        eventually(lambda: lab.status(session) == "cancelling")
+        service.runner.signal(signal.SIGTERM)
+        assert json.loads(waits.getresponse().read())["status"] == "cancelled"
+        assert service.runner.wait() == -signal.SIGTERM
+        waits.close()
+    assert stopped_by(lab, session) == (Source.SIGNAL, Level.IMMEDIATE)
 
 
 @pytest.fixture
@@ -224,7 +256,7 @@ def fast(lab: Lab) -> Generator[Service]:
     """FastAPI's service, whose store the laboratory reads."""
     pytest.importorskip("fastapi")
     lab.store = lab.root.parent / "home" / "store"
-    with serving(lab, "embed_fastapi", grace=15.0) as service:
+    with serving(lab, "embed_fastapi", grace=15.0, patience=1) as service:
         yield service
 
 
