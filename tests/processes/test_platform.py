@@ -82,11 +82,23 @@ def test_descendants() -> None:
         os.killpg(parent.pid, signal.SIGKILL)
 
 
+def test_what_is_known_of_a_process_does_not_bring_it_back() -> None:
+    with subprocess.Popen(["sleep", "100"]) as gone:
+        known = {proc.pid: proc for proc in Linux().scan((), 0, {})}
+        gone.kill()
+    with subprocess.Popen(["sleep", "100"]) as fresh:
+        found = {proc.pid for proc in Linux().scan((), 0, known)}
+        fresh.kill()
+    assert gone.pid in known
+    assert gone.pid not in found
+    assert fresh.pid in found
+
+
 async def test_running_out_of_descriptors_is_an_error_and_not_an_empty_list() -> None:
     script = (
         "import resource; from trio_recipes.processes.platform import Linux\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
-        "try: Linux().scan((), 0)\n"
+        "try: Linux().scan((), 0, {})\n"
         "except OSError as error: print(error.errno)"
     )
     ran = await trio.run_process([PYTHON, "-c", script], capture_stdout=True)

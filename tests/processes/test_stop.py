@@ -8,9 +8,9 @@ import pytest
 import trio
 
 from tests.processes.helpers import PYTHON, STUBBORN, Lab, eventually, is_alive, takes
-from trio_recipes.processes import StopReport
+from trio_recipes.processes import StopReport, platform, sweep
 from trio_recipes.processes.platform import Linux
-from trio_recipes.processes.procfs import Proc
+from trio_recipes.processes.procfs import Proc, read_process
 
 TERM, KILL = signal.SIGTERM, signal.SIGKILL
 
@@ -201,6 +201,25 @@ async def test_two_hundred_at_once_share_their_scans(lab: Lab) -> None:
             nursery.cancel_scope.cancel()
         assert len(lab.reports) == 200
         assert lab.trees.scans - before <= 60
+
+
+async def test_scans_in_a_row_read_about_strangers_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a machine's processes are looked through, but for those that can't be ours."""
+    read: list[int] = []
+
+    def noted(pid: int, since: int | None = None) -> Proc | None:
+        read.append(pid)
+        return read_process(pid, since)
+
+    monkeypatch.setattr(platform, "read_process", noted)
+    monkeypatch.setattr(sweep, "MEMORY", 60)
+    async with lab.trees:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: lab.bash("echo ready; sleep 100 & wait"))
+            await eventually(lambda: lab.stdout == "ready\n")
+            nursery.cancel_scope.cancel()
+        assert lab.trees.scans >= 2
+    assert read.count(1) == 1
 
 
 async def test_cancelling_while_the_command_starts(lab: Lab) -> None:

@@ -13,7 +13,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -35,12 +35,13 @@ class Platform(Protocol):
         """Return when a process started, or 0 if there is none or nobody tells."""
         ...
 
-    def scan(self, groups: Iterable[int], since: int) -> list[Proc]:
+    def scan(self, groups: Iterable[int], since: int, known: Mapping[int, Proc]) -> list[Proc]:
         """List processes. May take milliseconds: run it in a thread.
 
         Args:
             groups: The process groups that we want to know about, for platforms that list no processes.
             since: Marks are read only of processes that started at this time or later.
+            known: What was read of some, by pid: those of them that are still there are not read again.
         """
         ...
 
@@ -81,8 +82,8 @@ class Linux:
         proc = read_process(pid)
         return proc.start if proc is not None else 0
 
-    def scan(self, groups: Iterable[int], since: int) -> list[Proc]:
-        """See `Platform`. About 15 µs a process."""
+    def scan(self, groups: Iterable[int], since: int, known: Mapping[int, Proc]) -> list[Proc]:
+        """See `Platform`. About 15 µs a process that isn't known."""
         del groups
         found: list[Proc] = []
         listed: set[int] = set()
@@ -90,7 +91,7 @@ class Linux:
             fresh = set(pids()) - listed
             listed |= fresh
             # The youngest first: one that forks and ends, again and again, is read before it does so again.
-            seen = (read_process(pid, since) for pid in sorted(fresh, reverse=True))
+            seen = (known.get(pid) or read_process(pid, since) for pid in sorted(fresh, reverse=True))
             found += (proc for proc in seen if proc is not None)
             if not fresh:
                 break
@@ -175,9 +176,9 @@ class Portable:
         del pid
         return 0
 
-    def scan(self, groups: Iterable[int], since: int) -> list[Proc]:
+    def scan(self, groups: Iterable[int], since: int, known: Mapping[int, Proc]) -> list[Proc]:
         """See `Platform`."""
-        del since
+        del since, known
         return [Proc(group, 0, os.getpid(), group, group) for group in groups if group_exists(group)]
 
     def descendants(self, pid: int) -> list[int]:

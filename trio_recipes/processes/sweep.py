@@ -1,8 +1,13 @@
 """Scans of all processes, shared by everybody who needs one at that moment; and the sweep after a crash.
 
 A scan costs milliseconds and a thread. A thousand commands that are cancelled at once ask for theirs at once,
-so a scan serves all who asked before it began.
+so a scan serves all who asked before it began. Most processes of a machine are older than our first command, and so
+none of ours: the scans of one stop, and that of the session's end, read about them once.
 """
+
+import time
+from collections.abc import Mapping
+from typing import Final
 
 import trio
 from attrs import field
@@ -12,8 +17,13 @@ from trio_recipes.classes import define
 from . import family
 from .command import StopReport
 from .platform import Platform, native
+from .procfs import Proc
 from .snapshot import Snapshot
 from .stopping import Descent, Stopping
+
+MEMORY: Final = 0.05
+"""Seconds for which a pid means the process that was read of under it: the kernel gives it to another one when all
+others have had their turn, which takes seconds at the least."""
 
 
 @define
@@ -38,6 +48,8 @@ class Sweeper:
     groups: set[int] = field(factory=set)
     since: int = 0
     scans: int = 0
+    _strangers: Mapping[int, Proc] = field(factory=dict, init=False)
+    _forget_at: float = field(default=0.0, init=False)
     _next: _Batch = field(factory=_Batch, init=False)
     _lock: trio.Lock = field(factory=trio.Lock, init=False)
     # Of our own: the default limiter may be full of blocking functions when everything is to be stopped.
@@ -59,7 +71,11 @@ class Sweeper:
 
     def _scan(self) -> Snapshot:
         self.scans += 1
-        return Snapshot.of(self.platform.scan(tuple(self.groups), self.since))
+        if time.monotonic() >= self._forget_at:
+            self._strangers, self._forget_at = {}, time.monotonic() + MEMORY
+        found = self.platform.scan(tuple(self.groups), self.since, self._strangers)
+        self._strangers = {proc.pid: proc for proc in found if proc.start < self.since}
+        return Snapshot.of(found)
 
 
 async def kill_marked(runner_id: str, *, platform: Platform | None = None) -> list[StopReport]:
