@@ -15,9 +15,9 @@ from trio_recipes.store.sums import EventRow
 ID = "0123456789abcdef-20260101-120000_recipe"
 
 
-def open_store(folder: Path) -> SqliteStore:
-    """A store that does not wait for the disk."""
-    return SqliteStore.open(str(folder / "store"), durability="process")
+def open_store(folder: Path, durability: str = "process") -> SqliteStore:
+    """A store that does not wait for the disk, unless it is told to."""
+    return SqliteStore.open(str(folder / "store"), durability=durability)
 
 
 _OPENINGS: list[Opening] = []

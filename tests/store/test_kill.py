@@ -32,7 +32,7 @@ async def main(store, opening):
             for _ in range(5):
                 nursery.start_soon(emitter)
 
-store = open_store(Path(sys.argv[1]))
+store = open_store(Path(sys.argv[1]), sys.argv[2])
 lock = lock_in(store)
 opening = resumed(store.file(ID), lock) if store.exists(ID) else run_by(store, lock)
 trio.run(main, store, opening)
@@ -40,11 +40,13 @@ trio.run(main, store, opening)
 
 
 @pytest.mark.slow
-def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
+@pytest.mark.parametrize("durability", ["process", "power"])  # power: with a log that is laid out ahead
+def test_nothing_acknowledged_is_lost(tmp_path: Path, durability: str) -> None:
+    store = open_store(tmp_path, durability)
     moments = random.Random(4711)
     for kill in range(5):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-c", WRITER, str(tmp_path), durability]
+        writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert writer.stdout is not None
         acknowledged = [int(writer.stdout.readline())]
         time.sleep(moments.uniform(0, 0.2))  # a random moment, not a wait for something

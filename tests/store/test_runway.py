@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.helpers import ID, ask, lock_in, output, resumed, rows, run_by
+from tests.store.helpers import ID, ask, lock_in, open_store, output, resumed, rows, run_by
 from trio_recipes.events import SessionStatus
 from trio_recipes.store import runway as runways
 from trio_recipes.store.journal import Journal, SessionLog
@@ -59,7 +59,7 @@ class Run:
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqliteStore:
-    return SqliteStore.open(str(tmp_path / "store"))
+    return open_store(tmp_path, "power")
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_a_disk_that_is_nearly_full_is_left_as_it_is(run: Run, monkeypatch: pyte
 
 @pytest.mark.parametrize(("durability", "laid_out"), [("power", True), ("process", False)])
 async def test_only_commits_that_are_synced_need_it(tmp_path: Path, durability: str, laid_out: bool) -> None:
-    store = SqliteStore.open(str(tmp_path / "store"), durability=durability)
+    store = open_store(tmp_path, durability)
     lock = lock_in(store)
     opening = run_by(store, lock)
     async with Journal() as journal:
