@@ -86,11 +86,11 @@ class Failure:
         return self.retryable and self.kind not in NEVER_RETRIED
 
     def at(self, path: str, attempt: int = 1) -> Failure:
-        """The same failure, located, unless it already is."""
+        """The same failure, located at a ``path`` and ``attempt``, unless it already is."""
         return self if self.path else evolve(self, path=path, attempt=attempt)
 
     def within(self, stack: tuple[str, ...]) -> Failure:
-        """The same failure, naming the recipes on the way to it, once (recipe-language.md section 8)."""
+        """The same failure, naming the recipes on the way to it (``stack``), once (recipe-language.md section 8)."""
         if self.stack or self.kind in _NO_STACK:
             return self
         return evolve(self, message=f"{self.message.rstrip()} (in recipe {' > '.join(stack)})", stack=stack)

@@ -80,7 +80,11 @@ class StandardResolver:
         return [*found, *dict.fromkeys(complaint for complaint in complaints if complaint)]
 
     async def resolve(self, request: AgentRequest, known: Agents) -> Choice:
-        """Choose.
+        """Choose the first option that is available.
+
+        Args:
+            request: as the step has it.
+            known: the agents and providers that are configured.
 
         Raises:
             BackendError: no option is available.

@@ -55,9 +55,13 @@ class AttemptFailed(Event):
 
 @frozen(kw_only=True)
 class Output(Event):
-    """Bytes that a step produced, as they came. ``background``: after the step's value was fixed.
+    """Bytes that a step produced, as they came.
 
-    ``secrets``: where the values of secrets stand in ``data``, begin and end of each.
+    Args:
+        channel: stdout, stderr, or what a backend calls it.
+        background: they came after the step's value was fixed.
+        secrets: where the values of secrets stand in ``data``, begin and end of each.
+        data: the bytes.
     """
 
     name = "output"
@@ -136,7 +140,12 @@ class AgentBrokeOff(AgentAccount):
 
 @frozen(kw_only=True)
 class Waiting(Event):
-    """A scope waits for something that is not work: ``what`` is backoff, slot, rate_limit or approval."""
+    """A scope waits for something that is not work.
+
+    Args:
+        what: backoff, slot, rate_limit or approval.
+        seconds: for how long, or None where nobody knows.
+    """
 
     name = "waiting"
 
@@ -155,7 +164,12 @@ class Warned(Event):
 
 @frozen(kw_only=True)
 class Signalled(Event):
-    """A process of a step was sent a signal to stop it."""
+    """A process of a step was sent a signal to stop it.
+
+    Args:
+        pid: the process.
+        signal: by its name, such as SIGTERM.
+    """
 
     name = "signalled"
 
@@ -165,7 +179,15 @@ class Signalled(Event):
 
 @frozen(kw_only=True)
 class Resisted(Event):
-    """Something of a scope still runs although it was told to stop: a process, thread or task (:class:`Holdout`)."""
+    """Something of a scope still runs although it was told to stop: a process, thread or task.
+
+    Args:
+        what: as for :class:`Holdout`, like the others.
+        pid: of a process.
+        thread: its name.
+        task: its name.
+        stack: where a thread or task is, outermost call first.
+    """
 
     name = "resisted"
 

@@ -15,9 +15,18 @@ from trio_recipes.statuses import SessionStatus
 
 @frozen(kw_only=True)
 class SessionCreated(Event):
-    """A session exists. ``context`` holds the caller's variables; the recipe's text is in ``recipe_frozen`` events.
+    """A session exists; the text of its recipe is in ``recipe_frozen`` events.
 
-    ``cleans_up``: some ``finally`` may be due when it is cancelled, so whoever cancels it can't just write that down.
+    Args:
+        session_id: its id.
+        recipe_name: as the recipe has it.
+        recipe_version: as the recipe has it.
+        recipe_file: where the recipe stands, or None if it came from no file.
+        project_path: the project's folder.
+        context: the caller's variables.
+        parent_session_id: of the session that this one was split off, or started for.
+        recipe_digest: names the recipe's text.
+        cleans_up: some ``finally`` may be due when it is cancelled, so whoever cancels it can't just write that down.
     """
 
     name = "session_created"
@@ -35,7 +44,14 @@ class SessionCreated(Event):
 
 @frozen(kw_only=True)
 class RunStarted(Event):
-    """A runner took the session: a new run begins at level none."""
+    """A runner took the session: a new run begins at level none.
+
+    Args:
+        runner: the runner's own id.
+        host: where it runs.
+        pid: its process, to be told to people and never trusted.
+        took_over_from: the runner that had the session and died, or None.
+    """
 
     name = "run_started"
 
@@ -47,7 +63,14 @@ class RunStarted(Event):
 
 @frozen(kw_only=True)
 class RecipeFrozen(Event):
-    """A (sub-)recipe's text belongs to the session from now on; ``key`` is what names it there, ``data`` the text."""
+    """A (sub-)recipe's text belongs to the session from now on.
+
+    Args:
+        key: what names it there.
+        file: where it stood, or None.
+        digest: names the text.
+        data: the text.
+    """
 
     name = "recipe_frozen"
 
@@ -59,7 +82,15 @@ class RecipeFrozen(Event):
 
 @frozen(kw_only=True)
 class RecipeReplaced(Event):
-    """A resume brought another recipe: what was frozen counts no more, what ``recipe_frozen`` brings next does."""
+    """A resume brought another recipe: what was frozen counts no more, what ``recipe_frozen`` brings next does.
+
+    Args:
+        recipe_name: as for :class:`SessionCreated`, like the others.
+        recipe_version: of the new one.
+        recipe_file: of the new one.
+        recipe_digest: of the new one.
+        cleans_up: whether the new one has a ``finally``.
+    """
 
     name = "recipe_replaced"
 
@@ -98,7 +129,13 @@ class RecordsVoided(Event):
 
 @frozen(kw_only=True)
 class CancelRequested(Event):
-    """The owner learned of a request to stop and delivered it: durable before it is acknowledged."""
+    """The owner learned of a request to stop and delivered it: durable before it is acknowledged.
+
+    Args:
+        cancellation: who asked, how and why.
+        escalates: it came by a door where a second graceful request means "now".
+        forced: immediate was asked for again: clean-up is cut short.
+    """
 
     name = "cancel_requested"
 
@@ -126,7 +163,15 @@ class CancellationCleared(Event):
 
 @frozen(kw_only=True)
 class ApprovalRequested(Event):
-    """A gate was reached: a person is asked. ``path`` is the stage's; ``timeout`` in seconds, 0 waits for ever."""
+    """A gate was reached: a person is asked. ``path`` is the stage's.
+
+    Args:
+        stage: its name.
+        prompt: what is asked.
+        timeout: seconds after which ``default`` holds; 0 waits for ever.
+        default: ``approve`` or ``deny``.
+        human: tools and MCP clients may not decide (``by: human``).
+    """
 
     name = "approval_requested"
 
@@ -139,7 +184,14 @@ class ApprovalRequested(Event):
 
 @frozen(kw_only=True)
 class ApprovalDecided(Event):
-    """A gate was decided, once: by whom, by which door (user, tool, mcp, web, api, timeout), with which words."""
+    """A gate was decided, once.
+
+    Args:
+        approved: or else denied.
+        by: whom, as far as that was told.
+        via: which door: user, tool, mcp, web, api or timeout.
+        message: with which words.
+    """
 
     name = "approval_decided"
 

@@ -17,8 +17,6 @@ from trio_recipes.errors import TemplateError
 from trio_recipes.language.wording import did_you_mean, kind_of, listed, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from trio_recipes.values import Value, Variables
 
 REFERENCE = re.compile(r"\{\{(\w+(?:\.\w+)*)\}\}")
@@ -113,19 +111,6 @@ def render_tree(value: Value, variables: Variables) -> Value:
     if isinstance(value, list):
         return [render_tree(item, variables) for item in value]
     return value
-
-
-def tree_references(value: Value) -> tuple[str, ...]:
-    """The dotted names in all texts of nested mappings and lists, in document order."""
-    return tuple(_references(value))
-
-
-def _references(value: Value) -> Iterator[str]:
-    if isinstance(value, str):
-        yield from Template.parse(value).references
-    elif isinstance(value, (dict, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _references(item)
 
 
 def _unknown(name: str, variables: Variables) -> str:

@@ -272,19 +272,38 @@ class AgentCall(Protocol):
 
         Its usage, cost, model and stop reason are recorded while the answer comes, and counted if it never becomes
         whole: what a stopped answer has cost stays spent.
+
+        Args:
+            so_far: says it; called in trio's thread, so it must not wait for anything.
         """
         ...
 
     def output(self, channel: str, data: bytes, *, background: bool = False) -> None:
-        """Keep other output, such as a program's stderr."""
+        """Keep other output, such as a program's stderr.
+
+        Args:
+            channel: what it is called in the record.
+            data: a piece of it, as it came.
+            background: whether it came after the answer was complete.
+        """
         ...
 
     def signalled(self, pid: int, signal: str) -> None:
-        """A process that answers was signalled."""
+        """A process that answers was signalled.
+
+        Args:
+            pid: of the process.
+            signal: by its name, such as ``SIGTERM``.
+        """
         ...
 
     def resisted(self, what: str, *, pid: int | None = None) -> None:
-        """Something, a process as a rule, runs on although it was told to stop."""
+        """Something, a process as a rule, runs on although it was told to stop.
+
+        Args:
+            what: it is, in words.
+            pid: if it is a process.
+        """
         ...
 
 
@@ -296,7 +315,15 @@ class AgentBackend(Protocol):
     """
 
     async def ask(self, request: AgentRequest, call: AgentCall) -> AgentReply:
-        """Answer one request."""
+        """Answer one request.
+
+        Args:
+            request: what is asked, of which agent and model.
+            call: what may be done meanwhile: to stream the answer, and to tell what it has taken.
+
+        Raises:
+            BackendError: if there is no answer; it says whether to try again.
+        """
         ...
 
 

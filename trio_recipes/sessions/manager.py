@@ -41,6 +41,9 @@ _MESSAGES = {
 class SessionManager:
     """Creates, cancels, approves, looks up and clears sessions.
 
+    In its methods, ``session_id`` is a whole id, and ``project_path`` the project's folder: sessions of other projects
+    are unknown. ``stage_name`` is a stage, its path (``audit[3]/release``), or ``stage/sub-stage``. Times are seconds.
+
     Args:
         base_dir: the store's folder; the user's own store if None.
         auto_cleanup_days: age at which :meth:`cleanup_old_sessions` deletes a session that completed.
@@ -126,6 +129,11 @@ class SessionManager:
     ) -> tuple[bool, str]:
         """Ask a session to stop; a second graceful request means "now".
 
+        Args:
+            session_id: the session.
+            project_path: its project.
+            immediate: stop what is in flight, too.
+
         Returns:
             Whether it was accepted (durably, then), and a message.
         """
@@ -161,6 +169,11 @@ class SessionManager:
         self, session_id: str, project_path: str | os.PathLike[str], cancelled_at_step: str | None = None
     ) -> None:
         """Record that a session nobody runs ended by cancellation. A completed one stays completed.
+
+        Args:
+            session_id: the session.
+            project_path: its project.
+            cancelled_at_step: where it was, for the record.
 
         Raises:
             SessionBusyError: while a live process runs it: only that says how it ends.
@@ -204,6 +217,14 @@ class SessionManager:
 
         A run asks by itself, with the recipe's own prompt. What is asked (and perhaps decided) here holds when the
         run comes to this gate; a stage that has none is never waited for.
+
+        Args:
+            session_id: the session.
+            project_path: its project.
+            stage_name: the stage.
+            prompt: what to ask.
+            timeout: after which ``default`` holds; 0 waits for ever.
+            default: ``approve`` or ``deny``.
 
         Raises:
             SessionNotFoundError: if the project has no such session.

@@ -214,6 +214,12 @@ class Runtime:
     ) -> Plan:
         """What :meth:`resume` (with ``path``: :meth:`resume_from`) would do, scope by scope; nothing is changed.
 
+        Args:
+            session_id: an id, or its first letters.
+            path: where :meth:`resume_from` would begin.
+            recipe: the recipe to go on with, as for these.
+            context: variables to set, as for these.
+
         Raises:
             RecipesError: what these would raise before anything runs, but for what is not configured.
         """
@@ -224,6 +230,9 @@ class Runtime:
 
     async def finish(self, session_id: str) -> Session:
         """End a session that was cancelled or denied while nobody ran it: its ``finally`` steps run, nothing else.
+
+        Args:
+            session_id: its whole id.
 
         Raises as :meth:`resume` does.
         """
@@ -239,6 +248,9 @@ class Runtime:
     def get(self, session_id: str) -> Session:
         """A session of this runtime.
 
+        Args:
+            session_id: its whole id.
+
         Raises:
             KeyError: if this runtime does not run it.
         """
@@ -252,6 +264,13 @@ class Runtime:
         self, session_id: str, reason: str = "", *, immediate: bool = False, at: str = "", grace: float | None = None
     ) -> bool:
         """Ask any session of the store to stop, run here or elsewhere; returns whether that was accepted, durably.
+
+        Args:
+            session_id: an id, or its first letters.
+            reason: why, for those who look later; at most 512 characters are kept.
+            immediate: stop what is in flight, too.
+            at: the path of the part to stop; '' for all.
+            grace: seconds after which a graceful stop becomes immediate.
 
         Raises:
             SessionNotFoundError: if there is no such session.
@@ -273,6 +292,13 @@ class Runtime:
     async def approve(self, session_id: str, stage: str, message: str = "", *, by: str = "", via: str = "api") -> None:
         """Approve a gate of any session of the store; one that is paused goes on when it is resumed.
 
+        Args:
+            session_id: an id, or its first letters.
+            stage: the stage, its path (``audit[3]/release``), or ``stage/sub-stage``.
+            message: what the steps that follow find in ``{{_approval_message}}``.
+            by: who decides, for the record.
+            via: by which door; ``tool`` and ``mcp`` are refused where the recipe says ``by: human``.
+
         Raises:
             SessionNotFoundError: if there is no such session.
             SessionError: if no such gate waits, or it is too late.
@@ -280,7 +306,15 @@ class Runtime:
         await self._decide(session_id, stage, approved=True, by=by, via=via, message=message)
 
     async def deny(self, session_id: str, stage: str, reason: str = "", *, by: str = "", via: str = "api") -> None:
-        """Deny a gate: that is final for its session. Raises as :meth:`approve` does."""
+        """Deny a gate: that is final for its session. Raises as :meth:`approve` does.
+
+        Args:
+            session_id: an id, or its first letters.
+            stage: as for :meth:`approve`.
+            reason: why not.
+            by: who decides, for the record.
+            via: by which door.
+        """
         await self._decide(session_id, stage, approved=False, by=by, via=via, message=reason)
 
     async def _decide(self, session_id: str, stage: str, **decision: Any) -> None:
@@ -288,12 +322,26 @@ class Runtime:
         await trio.to_thread.run_sync(partial(settle, self.store.file(name), stage, **decision))
 
     def cancel_from_thread(self, session_id: str, reason: str = "", *, immediate: bool = False) -> None:
-        """Ask a session of this runtime to stop, from any thread."""
+        """Ask a session of this runtime to stop, from any thread.
+
+        Args:
+            session_id: its whole id.
+            reason: why, for those who look later.
+            immediate: stop what is in flight, too.
+
+        Raises:
+            KeyError: if this runtime does not run it.
+        """
         session = self.sessions[session_id]
         self._token.run_sync_soon(partial(session.cancel, reason, immediate=immediate))
 
     def cancel_all(self, reason: str, *, source: Source = Source.HOST) -> None:
-        """Stop every session of this runtime at once."""
+        """Stop every session of this runtime at once.
+
+        Args:
+            reason: why, for those who look later.
+            source: by which door that came.
+        """
         for session in self._running():
             session.cancel(reason, immediate=True, source=source)
 

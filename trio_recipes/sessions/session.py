@@ -198,7 +198,7 @@ class Session:
         return self.engine.deliver(cancellation, escalates=escalates, forced=forced)
 
     def take_requests(self, rows: list[RequestRow]) -> None:
-        """Deliver requests and decisions that other processes have made durable."""
+        """Deliver requests and decisions that other processes have made durable, as ``rows`` of the store."""
         for row in rows:
             if not self._done.is_set() and row.id not in self._taken:
                 self._taken.add(row.id)
