@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trio_recipes.agents.backends.command import CommandBackend
 from trio_recipes.agents.backends.echo import EchoBackend
-from trio_recipes.agents.http.endpoint import Endpoint, EnvironmentKey, Timeouts, no_key
+from trio_recipes.agents.http.endpoint import Endpoint, EnvironmentKey, Timeouts, bare, no_key
 from trio_recipes.agents.http.settings import ModelSettings
 from trio_recipes.classes import frozen
+from trio_recipes.errors import ConfigurationError
 from trio_recipes.language.fields import (
     Field,
     RefusedError,
@@ -67,16 +69,41 @@ class Kind:
 
 _SHELL: Final = ("/bin/bash", "-c")
 
-variable = matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable, not a key")
-"""Reads the name of an environment variable."""
+
+def variable(value: Value, place: Place) -> str:
+    """The name of an environment variable. What is none is not shown: it may be the key itself."""
+    name = any_text(value, place)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        hint = "; write it without '$'" if name.startswith("$") else ""
+        raise RefusedError(f"must be the name of an environment variable, not a key (what it is is not shown){hint}")
+    return name
 
 
 def address(value: Value, place: Place) -> str:
     """An HTTP address without a user, a password or a query, which would be shown where addresses are."""
     found = words(value, place)
-    if not found.startswith(("http://", "https://")) or any(part in found for part in "@?# \n"):
+    try:
+        bare(found)
+    except ConfigurationError as error:
+        raise RefusedError(str(error)) from None
+    if not found.startswith(("http://", "https://")) or any(part in found for part in " \n"):
         raise RefusedError(f"must be an address such as 'https://example.org/v1'; found {shown(found)}")
     return found
+
+
+def plain_headers(value: Value, place: Place) -> Mapping[str, str]:
+    """Headers, none of which carries a key."""
+    found: Mapping[str, str] = mapping_of(matching(r"[A-Za-z0-9-]+", "the name of a header"), any_text)(value, place)
+    for name in found:
+        if name.lower() in _OF_KEYS:
+            raise RefusedError(
+                f"{name}: keys come from the environment only: name the variable in api_key_env, "
+                "and the header, where it is not the usual one, in key_header"
+            )
+    return found
+
+
+_OF_KEYS: Final = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key"})
 
 
 def program(value: Value, place: Place) -> tuple[str, ...]:
@@ -149,7 +176,7 @@ _HTTP: Final[Table] = {
     "base_url": Field(address),
     "api_key_env": Field(variable),
     "key_header": Field(matching(r"[A-Za-z0-9-]+", "the name of a header")),
-    "headers": Field(mapping_of(matching(r"[A-Za-z0-9-]+", "the name of a header"), any_text)),
+    "headers": Field(plain_headers),
     "timeouts": Field(record(Timeouts, _SECONDS, "timeouts")),
     "structured": Field(flag),
     "extra": Field(mapping),

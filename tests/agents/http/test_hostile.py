@@ -171,6 +171,7 @@ async def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     async with client() as it:
+        it.reach(base_url="http://models.test/v1")
         assert "A proxy is set (HTTP_PROXY)" in str(await it.failure())
 
 

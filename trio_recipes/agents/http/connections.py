@@ -22,6 +22,15 @@ CLOSING = 2.0
 """Seconds that closing idle connections may take; there is nothing to wait for but the kernel."""
 
 
+_HERE = ("localhost", "127.0.0.1", "[::1]")
+"""Never asked through a proxy: it would look for a server on its own machine, and get the key."""
+
+
+def is_here(base_url: str) -> bool:
+    """Whether an address is on this machine."""
+    return base_url.partition("://")[2].startswith(_HERE)
+
+
 @runtime_checkable
 class NeedsConnections(Protocol):
     """A backend that asks over HTTP, and gets the runtime's connections to do so."""
@@ -76,7 +85,7 @@ def _new_client() -> httpx2.AsyncClient:
     # As many connections as there are answers at once: how many those may be is `max_concurrent_llm`'s to say.
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=4.0)
     try:
-        return httpx2.AsyncClient(limits=limits, timeout=None)
+        return httpx2.AsyncClient(limits=limits, timeout=None, mounts={f"all://{host}": None for host in _HERE})
     except (ImportError, ValueError, OSError) as error:  # what it reads from the environment
         variables = "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE"
         raise ConfigurationError(f"no HTTP client can be made: {error}. Check the variables {variables}") from error

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from attrs import Factory
+from attrs import Factory, field
 
 from trio_recipes.classes import frozen
-from trio_recipes.errors import BackendError
+from trio_recipes.errors import BackendError, ConfigurationError
 
 Key: TypeAlias = Callable[[], "str | None"]
 """Gives a key when it is needed, or None; so that no key is ever part of an object that is shown or stored."""
@@ -57,6 +57,20 @@ class Timeouts:
     between: float = 120.0
 
 
+def bare(address: str) -> str:
+    """An address, which is shown in messages and records and so can hold nothing secret.
+
+    Raises:
+        ConfigurationError: it has a user, a password, a query or a fragment.
+    """
+    if any(part in address for part in "@?#"):
+        raise ConfigurationError(
+            "an address has no user, password or query in it, since addresses are shown: "
+            "say `api_key_env` for a key, and `headers` or `extra` for the rest"
+        )
+    return address
+
+
 @frozen(kw_only=True)
 class Endpoint:
     """An HTTP API that answers for models.
@@ -67,9 +81,12 @@ class Endpoint:
         key_header: carries the key, as a bearer token if it is ``Authorization``; None for the API's own.
         headers: sent with each request; no place for keys, since these are shown.
         timeouts: how long it may keep silent.
+
+    Raises:
+        ConfigurationError: ``base_url`` holds what could be a secret.
     """
 
-    base_url: str
+    base_url: str = field(converter=bare)
     key: Key = no_key
     key_header: str | None = None
     headers: Mapping[str, str] = Factory(dict)

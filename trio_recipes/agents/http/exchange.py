@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import trio
 from attrs import field
 
-from trio_recipes.agents.http.connections import CLOSING, Connections
+from trio_recipes.agents.http.connections import CLOSING, Connections, is_here
 from trio_recipes.agents.http.endpoint import Endpoint
 from trio_recipes.agents.http.refusals import Complaint, refused
 from trio_recipes.agents.http.sse import MAX_EVENT, EventDecoder, EventTooLargeError
@@ -139,6 +139,8 @@ class Exchange:
     async def _refuse(self, response: httpx2.Response) -> NoReturn:
         endpoint, status = self.endpoint, response.status_code
         complaint = Complaint.read(await _reasons(response)).masked(endpoint.masked)
+        if response.is_redirect:  # never followed: who knows who would get the key there
+            complaint = Complaint(message=endpoint.masked(response.headers.get("location", "")).partition("?")[0])
         error = refused(endpoint, complaint, status=status, retry_after=retry_after(response.headers))
         if response.headers.get("x-should-retry") == "false":  # as the makers' own clients take it
             error.retryable = False
@@ -312,7 +314,7 @@ def told(endpoint: Endpoint) -> Generator[None]:
     except (httpx2.ConnectError, httpx2.ProxyError) as error:
         why = _tls_error(error)
         text = f"{endpoint.base_url} can't be reached: {why or error}. Is it running, and is `base_url` right?"
-        raise BackendError(text + _proxies(), retryable=why is None) from error
+        raise BackendError(text + _proxies(endpoint), retryable=why is None) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, UnicodeError) as error:
         text = f"{endpoint.base_url} can't be asked: {endpoint.masked(str(error))}"
         raise BackendError(text, retryable=False) from error
@@ -321,8 +323,10 @@ def told(endpoint: Endpoint) -> Generator[None]:
         raise BackendError(text) from error
 
 
-def _proxies() -> str:
+def _proxies(endpoint: Endpoint) -> str:
     """A word on proxies, where there are some: it may be these that can't be reached."""
+    if is_here(endpoint.base_url):
+        return ""
     named = [name for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") if {name, name.lower()} & os.environ.keys()]
     return f" A proxy is set ({', '.join(named)}); NO_PROXY names the hosts that are reached without" if named else ""
 
