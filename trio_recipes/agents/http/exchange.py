@@ -19,6 +19,7 @@ from attrs import field
 
 from trio_recipes.agents.http.connections import CLOSING, Connections, is_here
 from trio_recipes.agents.http.endpoint import Endpoint
+from trio_recipes.agents.http.opened import Opened
 from trio_recipes.agents.http.refusals import Complaint, refused
 from trio_recipes.agents.http.sse import MAX_EVENT, EventDecoder, EventTooLargeError
 from trio_recipes.agents.http.waiting import retry_after
@@ -86,7 +87,7 @@ class Exchange:
             RefusedError: the endpoint said no.
             BackendError: it can't be reached, keeps silent, or breaks off.
         """
-        due = trio.current_time() + self.endpoint.timeouts.first
+        due = await self._due()
         # Halves of surrogate pairs, which JSON lets through and UTF-8 doesn't, become question marks.
         data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         async with self._answer("POST", path, due, data) as response:
@@ -105,7 +106,7 @@ class Exchange:
         Raises:
             BackendError: as for :meth:`stream`; or it is no JSON.
         """
-        due = trio.current_time() + self.endpoint.timeouts.first
+        due = await self._due()
         async with self._answer("GET", path, due) as response:
             _check_coding(response, self.endpoint)
             data = await _read(self.endpoint, response, due, MAX_DOCUMENT)
@@ -114,6 +115,11 @@ class Exchange:
         except (ValueError, RecursionError):
             text = f"{self.endpoint.base_url} answers {path!r} with what is no JSON; check `base_url`"
             raise BackendError(text, retryable=False) from None
+
+    async def _due(self) -> float:
+        """When the first words are due: from now, that there is a client: making it takes a while."""
+        await self.connections.client()
+        return trio.current_time() + self.endpoint.timeouts.first
 
     @asynccontextmanager
     async def _answer(
@@ -124,10 +130,22 @@ class Exchange:
         # Connecting is limited there; all other waits have deadlines of our own, which say what was waited for.
         limits = (endpoint.timeouts.connect, None, None, None)
         with told(endpoint):
-            headers = {**_PLAIN, **endpoint.authorised()}
-            request = client.build_request(method, endpoint.url(path), headers=headers, content=body, timeout=limits)
+            headers, opened = {**_PLAIN, **endpoint.authorised()}, Opened()
+            request = client.build_request(
+                method,
+                endpoint.url(path),
+                headers=headers,
+                content=body,
+                timeout=limits,
+                extensions={"trace": opened.trace},
+            )
             with at_latest(due, not_begun(endpoint)):
-                response = await client.send(request, stream=True)
+                try:
+                    response = await client.send(request, stream=True)
+                except BaseException:
+                    with trio.move_on_after(CLOSING, shield=True):
+                        await opened.close()
+                    raise
         try:
             if response.status_code != 200:
                 await self._refuse(response)
