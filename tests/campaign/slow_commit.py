@@ -8,7 +8,7 @@ from attrs import define, field
 
 from tests.campaign.lab import PATIENCE
 from tests.campaign.zygote import records_end
-from trio_recipes.store import session_file
+from trio_recipes.store import records
 
 
 @define(eq=False)
@@ -21,12 +21,14 @@ class SlowCommit:
 
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put it in the way of the store."""
-        insert = session_file._insert  # pyright: ignore[reportPrivateUsage]
+        add_events = records.add_events
 
-        def inserted(connection: Any, rows: Any) -> None:
-            insert(connection, rows)
+        def added(connection: Any, session_id: str, head: Any, rows: Any) -> Any:
+            rows = list(rows)
+            new = add_events(connection, session_id, head, rows)
             if any(records_end(row[3], row[4], self.path) for row in rows) and not self.reached.is_set():
                 self.reached.set()
                 assert self.go.wait(PATIENCE)
+            return new
 
-        monkeypatch.setattr(session_file, "_insert", inserted)
+        monkeypatch.setattr(records, "add_events", added)

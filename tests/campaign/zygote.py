@@ -23,7 +23,7 @@ from trio_recipes.__main__ import main as command_line
 from trio_recipes.frontends.cli import execution
 from trio_recipes.frontends.cli.main import main
 from trio_recipes.sessions import opening, runtime
-from trio_recipes.store import journal, session_file
+from trio_recipes.store import journal, records
 
 IMPORTED: Final = (execution, opening, runtime)
 """What ``run`` would import when it runs."""
@@ -82,7 +82,7 @@ def pause(folder: Path, at: str = "", path: str = "") -> None:
     if at == "create":
         runtime.__dict__["create"] = before(stop, runtime.__dict__["create"])
     elif at == "commit":
-        session_file._insert = after_record(stop, path, session_file._insert)  # pyright: ignore[reportPrivateUsage]
+        records.add_events = after_record(stop, path, records.add_events)
     elif at == "between":
         commit = journal.SessionLog._committed  # pyright: ignore[reportPrivateUsage]
 
@@ -104,15 +104,17 @@ def before(stop: Callable[[], None], function: Callable[..., Any]) -> Callable[.
     return paused
 
 
-def after_record(stop: Callable[[], None], path: str, insert: Callable[..., None]) -> Callable[..., None]:
+def after_record(stop: Callable[[], None], path: str, add_events: Callable[..., Any]) -> Callable[..., Any]:
     """The store's insertion of rows, with a pause when the end of ``path`` has been inserted and not committed."""
 
-    def inserted(connection: Any, rows: Any) -> None:
-        insert(connection, rows)
+    def added(connection: Any, session_id: str, head: Any, rows: Any) -> Any:
+        rows = list(rows)
+        new = add_events(connection, session_id, head, rows)
         if any(records_end(row[3], row[4], path) for row in rows):
             stop()
+        return new
 
-    return inserted
+    return added
 
 
 def records_end(event: str, at: str, path: str) -> bool:
