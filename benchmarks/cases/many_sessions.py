@@ -41,23 +41,19 @@ async def _open(bench: Bench) -> AsyncGenerator[Sequence[Case]]:
         await session.wait()
         layout = runtime.store.layout
     await trio.to_thread.run_sync(_copy, layout, session.id, count)
-    again = ("-m", "trio_recipes", "list", "--all", "--store", str(store))
-    show = ("-m", "trio_recipes", "show", session.id, "--store", str(store))
-    each, few = ("-c", _EACH, str(layout.sessions)), bench.pick(5, 1)
-    yield [
-        _case(
-            bench,
-            f"`list --all` of {count:,} sessions, none of them known",
-            again,
-            "sqlite3: one row of each",
-            each,
-            few,
-            layout.root / "index.db",
-        ),
-        _case(bench, f"`list --all` of {count:,} sessions, again", again, "sqlite3: one row of each", each, few),
-        _case(
-            bench, f"`show` of one of {count:,} sessions", show, '`python -c "import trio"`', ("-c", "import trio"), few
-        ),
+    yield _cases(bench, layout, session.id, count)
+
+
+def _cases(bench: Bench, layout: Layout, session_id: str, count: int) -> Sequence[Case]:
+    ours, few = ("-m", "trio_recipes", "--store", str(layout.root)), bench.pick(5, 1)
+    again, show = (*ours, "list", "--all"), (*ours, "show", session_id)
+    each, against = ("-c", _EACH, str(layout.sessions)), "sqlite3: one row of each"
+    bare = '`python -c "import trio"`', ("-c", "import trio")
+    known, unknown = (f"`list --all` of {count:,} sessions, {how}" for how in ("again", "none of them known"))
+    return [
+        _case(bench, unknown, again, against, each, few, layout.root / "index.db"),
+        _case(bench, known, again, against, each, few),
+        _case(bench, f"`show` of one of {count:,} sessions", show, *bare, few),
     ]
 
 

@@ -10,14 +10,18 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import trio
 
 from trio_recipes import open_runtime
 from trio_recipes.sessions.history import read_history
 from trio_recipes.store.base import open_store
+
+T = TypeVar("T")
 
 HEAD = "name: large\ndescription: a large session\nversion: 1.0.0\n"
 PARALLEL = """context: {{items: {items}}}
@@ -81,27 +85,30 @@ def measure(kind: str, count: int, folder: Path) -> dict[str, Any]:
     """Run it, then look at it; seconds and MB."""
     file = folder / "large.yaml"
     file.write_text(recipe(kind, count), encoding="utf-8")
-    before, began = peak(), time.perf_counter()
-    session_id = trio.run(run, file, folder / "store")
-    ran, memory = time.perf_counter() - began, peak()
+    before = peak()
+    session_id, ran = timed(partial(trio.run, run, file, folder / "store"))
+    memory = peak()
     store = open_store(str(folder / "store"))
-    began = time.perf_counter()
-    store.standing(session_id)
-    stood = time.perf_counter() - began
-    began = time.perf_counter()
-    progress = read_history(store.file(session_id)).progress
-    looked = time.perf_counter() - began
+    _, stood = timed(partial(store.standing, session_id))
+    history, looked = timed(partial(read_history, store.file(session_id)))
     size = (folder / "store" / "sessions" / session_id / "session.db").stat().st_size / 1e6
     return {
         "kind": kind,
         "count": count,
         "seconds": ran,
         "memory": memory - before,
-        "events": progress.last_seq,
+        "events": history.progress.last_seq,
         "standing": stood,
         "history": looked,
         "file": size,
     }
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What it returns, and the seconds that it took."""
+    began = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - began
 
 
 def peak() -> float:

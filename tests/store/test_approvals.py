@@ -2,11 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 
-from tests.store.helpers import ID, a_session, ask, end, lock_in, open_store, resumed, rows, run_by
+from tests.store.helpers import ID, a_session, ask, end, lock_in, resumed, rows, run_by
 from trio_recipes.errors import SessionBusyError, SessionError
 from trio_recipes.events import ApprovalDecided, ApprovalRequested, ApprovalStatus, SessionStatus
 from trio_recipes.store import approvals
@@ -14,11 +13,6 @@ from trio_recipes.store.approvals import Settled, decide, expire, pending, statu
 from trio_recipes.store.runs import Opening
 from trio_recipes.store.session_file import SessionFile
 from trio_recipes.store.sqlite import SqliteStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return open_store(tmp_path)
 
 
 def asked(opening: Opening, *paths: str, **more: float | str | bool) -> None:

@@ -2,11 +2,10 @@
 
 import os
 import sqlite3
-from pathlib import Path
 
 import pytest
 
-from tests.store.helpers import ID, a_session, ask, in_state, lock_in, open_store, output, resumed, rows, run_by
+from tests.store.helpers import ID, a_session, ask, in_state, lock_in, output, resumed, rows, run_by
 from trio_recipes.errors import SessionNotFoundError, StoreUnusableError, StoreWriteError
 from trio_recipes.events import RequestAnswered, SessionStatus
 from trio_recipes.store.codec import from_row
@@ -15,11 +14,6 @@ from trio_recipes.store.session_file import SessionFile
 from trio_recipes.store.sqlite import SqliteStore
 
 OTHER = ID.replace("0", "1", 1)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return open_store(tmp_path)
 
 
 def edit(file: SessionFile, statement: str, *values: object) -> None:

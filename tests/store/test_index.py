@@ -3,20 +3,14 @@
 import os
 import sqlite3
 import time
-from pathlib import Path
 
 import pytest
 
-from tests.store.helpers import ID, a_session, end, lock_in, open_store, run_by
+from tests.store.helpers import ID, a_session, end, lock_in, run_by
 from trio_recipes.events import SessionStatus
 from trio_recipes.progress.standing import Standing
 from trio_recipes.store.requests import clear_cancellation
 from trio_recipes.store.sqlite import SqliteStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return open_store(tmp_path)
 
 
 @pytest.fixture

@@ -8,18 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.helpers import ID, a_session, created, lock_in, open_store
+from tests.store.helpers import ID, a_session, created, lock_in
 from trio_recipes.errors import SessionError, SessionNotFoundError, StoreTooNewError, StoreUnusableError
 from trio_recipes.store.layout import folder_of, new_session_id
 from trio_recipes.store.owner import RunnerLock, is_alive
 from trio_recipes.store.runs import create
 from trio_recipes.store.sqlite import SqliteStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return open_store(tmp_path)
-
 
 # --- who is alive ------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.helpers import ID, a_session, ask, end, in_state, lock_in, open_store, resumed, run_by
+from tests.store.helpers import ID, a_session, ask, end, in_state, lock_in, resumed, run_by
 from trio_recipes.errors import SessionError, SessionNotFoundError, UnknownScopeError
 from trio_recipes.events import CancellationStatus, Level, SessionStatus
 from trio_recipes.progress.tables import Effect
@@ -15,11 +15,6 @@ from trio_recipes.store.requests import answer_of, delivered
 from trio_recipes.store.sqlite import SqliteStore
 
 GRACEFUL, IMMEDIATE = 1, 2
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return open_store(tmp_path)
 
 
 def test_a_request_shows_at_once_and_before_its_owner_has_seen_it(store: SqliteStore) -> None:

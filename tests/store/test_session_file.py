@@ -2,7 +2,6 @@
 
 import sqlite3
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,6 @@ from tests.store.helpers import (
     end,
     in_state,
     lock_in,
-    open_store,
     output,
     resumed,
     rows,
@@ -34,11 +32,6 @@ from trio_recipes.store.requests import answer_of, clear_cancellation, mark_canc
 from trio_recipes.store.runs import begin, create
 from trio_recipes.store.session_file import SessionFile
 from trio_recipes.store.sqlite import SqliteStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
-    return open_store(tmp_path)
 
 
 def seqs(file: SessionFile) -> list[int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from attrs import evolve
+from attrs import evolve, field
 
-from trio_recipes.classes import frozen
+from trio_recipes.classes import define, frozen
 from trio_recipes.errors import ArchiveError, SessionError
 from trio_recipes.events import RecordsVoided, RunStarted, SessionCreated, Stamped
 from trio_recipes.progress import path as paths
@@ -71,26 +71,39 @@ def import_session(store: SqliteStore, stream: Iterable[str], *, project: str | 
     file = store.file(reader.session_id)
     if store.exists(reader.session_id):
         raise SessionError(f"session {reader.session_id} is in this store already; `clean` or another --store")
-    progress = Progress()
-    moved = None if project is None else str(Path(project).resolve())
-    again: list[RecordsVoided] = []
+    arrival = _Arrival(reader, None if project is None else str(Path(project).resolve()))
+    restore(file, arrival.events())
+    assert reader.ending is not None
+    return Imported(reader.session_id, reader.ending, arrival.again)
 
-    def events() -> Iterator[Stamped]:
-        for stamped in reader.events():
-            here = _moved(stamped, moved)
+
+@define(eq=False)
+class _Arrival:
+    """The events of an archive on their way into a store.
+
+    Args:
+        reader: of the archive.
+        project: the project's folder here, or None where it stays what it was.
+    """
+
+    reader: ArchiveReader
+    project: str | None
+    again: tuple[str, ...] = field(default=(), init=False)
+
+    def events(self) -> Iterator[Stamped]:
+        """As they are to be here, and at their end what runs ``again`` because its result held a secret."""
+        progress = Progress()
+        for stamped in self.reader.events():
+            here = _moved(stamped, self.project)
             progress.apply(here)
             yield here
         if progress.created is None:
             raise ArchiveError("it holds no events, so there is no session in it")
-        assert reader.ending is not None
-        voided = _to_run_again(progress, reader.ending.masked)
+        assert self.reader.ending is not None
+        voided = _to_run_again(progress, self.reader.ending.masked)
         if voided is not None:
-            again.append(voided)
+            self.again = voided.voided
             yield Stamped(progress.last_seq + 1, progress.run, progress.ended_at or progress.created_at, voided)
-
-    restore(file, events())
-    assert reader.ending is not None
-    return Imported(reader.session_id, reader.ending, again[0].voided if again else ())
 
 
 def _moved(stamped: Stamped, project: str | None) -> Stamped:

@@ -17,7 +17,7 @@ from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError
 from trio_recipes.events import ApprovalStatus, CancellationStatus, Level, SessionStatus
 from trio_recipes.progress.decisions import means
 from trio_recipes.progress.tables import FINISHED, Effect
-from trio_recipes.sessions.pending import by_name, pending_fields
+from trio_recipes.sessions.pending import by_name, local, pending_fields
 from trio_recipes.sessions.requesting import lapse, request, settle
 from trio_recipes.store import approvals, requests
 from trio_recipes.store.base import open_store
@@ -339,12 +339,8 @@ def _summary(session_id: str, standing: Standing) -> dict[str, Any]:
         "session_id": session_id,
         "recipe_name": created.get("recipe_name"),
         "recipe_version": created.get("recipe_version"),
-        "started": _local(standing.created_at),
+        "started": local(standing.created_at),
         "status": str(SessionStatus(standing.status)),
         "project_path": created.get("project_path"),
         "parent_session_id": created.get("parent_session_id"),
     }
-
-
-def _local(at: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at / 1_000_000))

@@ -79,11 +79,7 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
         StoreUnusableError: if the store can't be used.
         ConfigurationError: if the agents can't be loaded, or trio does not run here.
     """
-    if not trio.lowlevel.in_trio_task():
-        raise ConfigurationError(
-            "trio_recipes.open_runtime is for trio: in an asyncio application, use the one of "
-            "trio_recipes.integrations.asyncio; in a program without a loop, trio.run(trio_recipes.run_recipe, …)"
-        )
+    _check_that_trio_runs()
     base = await trio.to_thread.run_sync(partial(_lay_out, store, agents, project, durability, prices))
     hosts: BaseException | None = None
     try:
@@ -121,6 +117,14 @@ async def open_runtime(  # noqa: PLR0913  each is a choice of its own, and all h
         base.lock.release()
     if hosts is not None:
         raise hosts
+
+
+def _check_that_trio_runs() -> None:
+    if not trio.lowlevel.in_trio_task():
+        raise ConfigurationError(
+            "trio_recipes.open_runtime is for trio: in an asyncio application, use the one of "
+            "trio_recipes.integrations.asyncio; in a program without a loop, trio.run(trio_recipes.run_recipe, …)"
+        )
 
 
 @asynccontextmanager

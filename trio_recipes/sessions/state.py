@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.events import Level, ScopeStatus
 from trio_recipes.sessions.approvals import approval_state
 from trio_recipes.sessions.history import History, read_history
+from trio_recipes.sessions.pending import local
 
 if TYPE_CHECKING:
     from trio_recipes.store.session_file import SessionFile
@@ -24,7 +24,7 @@ def project_state(file: SessionFile) -> dict[str, Any]:
         "recipe_name": created.recipe_name,
         "recipe_version": created.recipe_version,
         "recipe_path": created.recipe_file,
-        "started": _local(history.progress.created_at),
+        "started": local(history.progress.created_at),
         "status": str(history.standing.status),
         "current_step_index": len(done),
         "completed_steps": done,
@@ -54,13 +54,9 @@ def _cancellation(history: History) -> dict[str, Any]:
     )
     fields: dict[str, Any] = {"cancellation_status": str(standing.cancellation)}
     if request is not None:
-        fields["cancellation_requested_at"] = _local(request.requested_at)
+        fields["cancellation_requested_at"] = local(request.requested_at)
     if standing.cancelled and ended is not None and history.progress.ended_at is not None:
-        fields["cancelled_at"] = _local(history.progress.ended_at)
+        fields["cancelled_at"] = local(history.progress.ended_at)
         fields["cancelled_at_step"] = ended.current_step
         fields["cancellation_was_immediate"] = request is not None and request.level is Level.IMMEDIATE
     return fields
-
-
-def _local(at: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at / 1_000_000))

@@ -81,13 +81,7 @@ class Threads:
                 in_thread, abandon_on_cancel=True, limiter=cast(trio.CapacityLimiter, berth), thread_name=name
             )
         except trio.Cancelled:
-            with trio.move_on_after(self.stop_timeout, shield=True) as limit:
-                forget = call.forcible.register(limit.cancel)
-                try:
-                    if berth.is_taken:
-                        await berth.freed.wait()
-                finally:
-                    forget()
+            await self._see_off(berth, call)
             if berth.is_taken:
                 doing = describe()
                 where = f" runs on at {doing.stack[-1]}" if doing.stack else ""
@@ -95,6 +89,16 @@ class Threads:
             raise
         finally:
             del call.works[call.path]
+
+    async def _see_off(self, berth: _Berth, call: LeafCall) -> None:
+        """Wait until the thread has ended, or the patience with it."""
+        with trio.move_on_after(self.stop_timeout, shield=True) as limit:
+            forget = call.forcible.register(limit.cancel)
+            try:
+                if berth.is_taken:
+                    await berth.freed.wait()
+            finally:
+                forget()
 
 
 def _stack(idents: list[int]) -> tuple[str, ...]:

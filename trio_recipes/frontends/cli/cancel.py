@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 import time
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.errors import UnknownScopeError
+from trio_recipes.frontends.cli.deciding import user
 from trio_recipes.frontends.cli.exits import FAILED, OK, TOO_LATE
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.cli.parsing import seconds
@@ -79,20 +79,13 @@ def _request(options: Namespace) -> dict[str, Any]:
     return {
         "level": int(Level.IMMEDIATE if options.immediate else Level.GRACEFUL),
         "source": "user",
-        "requester": f"{_user()} (cancel command, pid {os.getpid()})",
+        "requester": f"{user()} (cancel command, pid {os.getpid()})",
         "reason": options.reason[:512],
         "requested_at": now(),
         "request_id": os.urandom(8).hex(),
         "at": options.at,
         "grace": options.grace,
     }
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # in a container, often
-        return f"user {os.getuid()}"
 
 
 # --- what people read --------------------------------------------------------------------------------------------
