@@ -100,9 +100,9 @@ class Wire:
         self._send({"id": self._calls, "method": method, "params": params})
         return self._calls
 
-    def tell(self, method: str) -> None:
+    def tell(self, method: str, **params: Any) -> None:
         """Send a notification."""
-        self._send({"method": method})
+        self._send({"method": method, **({"params": params} if params else {})})
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self.process.stdin
@@ -122,9 +122,9 @@ class Wire:
         assert self.next()["id"] == asked
         self.tell("notifications/initialized")
 
-    def run(self, recipe: str) -> int:
+    def run(self, recipe: str, **context: Any) -> int:
         """Call the tool; returns the request's id."""
-        arguments = {"operation": "execute", "recipe_path": recipe}
+        arguments = {"operation": "execute", "recipe_path": recipe, "context": context}
         return self.ask("tools/call", name="recipes", arguments=arguments)
 
 
