@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mcp.server import Server
 
 from tests.frontends.mcp.listening import Ear
 from tests.frontends.mcp.serving import GATED, MODES, Person, Progress, recipes, staged, until
+from tests.frontends.mcp.serving import HELLO as HANDSHAKE
 from tests.frontends.running import DEAF, PATIENCE, PROGRAM, QUICK, environment, gated, spawned, write_recipe
 from trio_recipes.errors import ConfigurationError, RecipesError
 from trio_recipes.events import Level, Source
@@ -69,13 +70,20 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
     project = tmp_path_factory.mktemp("served")
     staged(project, GATED, "release")
     write_recipe(project, DEAF.rstrip() + "\n  kill_grace: 0.1\n" + QUICK, name="deaf")
+    with serving(project) as server:
+        yield server
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(PATIENCE) == -signal.SIGINT
+
+
+@contextmanager
+def serving(project: Path) -> Generator[Served]:
+    """A server of a project, with a store in its folder."""
     options = ["mcp", "--http", "--port", "0", "--grace", "0.2", "--store", str(project / "store")]
     env = environment(TRIO_RECIPES_MCP_TOKEN=TOKEN)
-    with subprocess.Popen([*PROGRAM, *options], cwd=project, env=env, stderr=subprocess.PIPE, text=True) as process:
+    with spawned([*PROGRAM, *options], cwd=project, env=env, stderr=subprocess.PIPE) as process:
         assert process.stderr
         yield Served(process, process.stderr.readline().split()[3].rstrip(";"), project)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == -signal.SIGINT
 
 
 @asynccontextmanager
@@ -119,6 +127,40 @@ async def test_a_cancelled_call_stops_its_session_within_the_grace(served: Serve
         await until(lambda: deaf_runs(served, before))
         nursery.cancel_scope.cancel()
     await _assert_stopped(served)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_signal_in_the_middle_of_a_call_is_its_answer(tmp_path: Path, mode: str) -> None:
+    write_recipe(tmp_path, DEAF.rstrip() + "\n  kill_grace: 0.1\n", name="deaf")
+    with serving(tmp_path) as own:
+        async with connected(own, mode=mode) as client, trio.open_nursery() as nursery:
+            answers: list[Any] = []
+            nursery.start_soon(_answered, client, answers)
+            await until(lambda: deaf_runs(own, None))
+            own.process.send_signal(signal.SIGTERM)
+            await until(lambda: answers)
+            assert (answers[0]["type"], answers[0]["session_id"]) == ("CancellationRequestedError", own.last_id)
+        assert own.process.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert_no_survivors(str(own.last_id))
+
+
+async def _answered(client: Client, answers: list[Any]) -> None:
+    answers.append(await recipes(client, "execute", recipe_path="deaf.yaml"))
+
+
+async def test_many_clients_at_once(served: Served) -> None:
+    write_recipe(served.project, QUICK, name="quick")
+    answers: list[Any] = []
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(_quickly, served, MODES[number % 2], answers)
+    assert {answer["summary"]["final_output"] for answer in answers} == {"quickly\n"}
+    assert len({answer["session_id"] for answer in answers}) == 20
+
+
+async def _quickly(served: Served, mode: str, answers: list[Any]) -> None:
+    async with connected(served, mode=mode) as client:
+        answers.append(await recipes(client, "execute", recipe_path="quick.yaml"))
 
 
 async def test_a_client_that_is_killed_does_not_leave_its_session_running(served: Served) -> None:
@@ -181,6 +223,27 @@ ACCEPTS = {"Accept": "application/json, text/event-stream"}
 )
 def test_others_are_refused(served: Served, headers: dict[str, str], status: int) -> None:
     assert httpx2.post(served.url, json=HELLO, headers={**ACCEPTS, **BEARER, **headers}).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"{nonsense", 400), (b"\xff\x00", 400), (b"[]", 400), (b"x" * 5_000_000, 413)]
+)
+def test_noise_is_refused(served: Served, body: bytes, status: int) -> None:
+    headers = {**ACCEPTS, **BEARER, "Content-Type": "application/json"}
+    assert httpx2.post(served.url, content=body, headers=headers, timeout=PATIENCE).status_code == status
+
+
+def test_a_client_that_reconnects_starts_anew(served: Served) -> None:
+    """Nothing is kept for it, which it is told in the ways of HTTP."""
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HANDSHAKE}
+    headers = {**ACCEPTS, **BEARER}
+    with httpx2.Client(headers=headers, timeout=PATIENCE) as http:
+        session = {"Mcp-Session-Id": http.post(served.url, json=hello).headers["Mcp-Session-Id"]}
+        with http.stream("GET", served.url, headers={**session, "Last-Event-ID": "7"}) as stream:
+            assert (stream.status_code, stream.headers["Content-Type"]) == (200, "text/event-stream")
+        assert http.delete(served.url, headers=session).status_code == 200
+        for gone in (session, {"Mcp-Session-Id": "0" * 32}):
+            assert http.post(served.url, json=HELLO, headers=gone).status_code == 404
 
 
 async def test_steps_do_not_see_the_token(served: Served) -> None:

@@ -168,10 +168,12 @@ trio.run(main)
 def test_a_signal_ends_the_server_and_its_sessions(tmp_path: Path) -> None:
     write_recipe(tmp_path, _SLOW)
     with wired(tmp_path) as wire:
-        wire.run("probe.yaml")
+        call = wire.run("probe.yaml")
         eventually(deaf_runs)
         sent = time.monotonic()
         wire.process.send_signal(signal.SIGTERM)
+        answer = wire.next()
+        assert (answer["id"], "CancellationRequestedError" in json.dumps(answer)) == (call, True)
         assert wire.process.wait(PATIENCE) == 128 + signal.SIGTERM
         assert time.monotonic() - sent < 5
     assert_stopped("SIGTERM", "signal")

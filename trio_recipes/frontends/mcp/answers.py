@@ -11,8 +11,8 @@ from trio_recipes.classes import define
 if TYPE_CHECKING:
     from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
-_ARRIVAL_SECONDS: Final = 0.05
-"""For what was read last to get from the pipe to here."""
+_WIRE_SECONDS: Final = 0.05
+"""For what was read last to get from the wire to here, and for an answer to get from here to the wire."""
 
 
 @define(eq=False)
@@ -33,8 +33,13 @@ class Answers:
                 self._given.set()
 
     async def given(self) -> None:
-        """Wait until there is nothing to answer."""
-        await trio.sleep(_ARRIVAL_SECONDS)
+        """Wait until there is nothing to answer, now."""
         if self._under_way:
             self._given = trio.Event()
             await self._given.wait()
+            await trio.sleep(_WIRE_SECONDS)
+
+    async def all_given(self) -> None:
+        """As :meth:`given`, and what has only just come counts."""
+        await trio.sleep(_WIRE_SECONDS)
+        await self.given()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _GONE: Final = ("the MCP client has gone", Source.HOST)
 _FAREWELL_SECONDS: Final = 1.0
-"""For the last answers, to a client that has closed its end of one pipe."""
+"""For the last answers: to a client that has closed its end of one pipe, and to all after a signal."""
 
 
 @define(eq=False)
@@ -39,6 +39,7 @@ class Ending:
     close_streams: Callable[[], None]
     answers: Answers = field(factory=Answers)
     serving: trio.CancelScope = field(factory=trio.CancelScope)
+    _asked: trio.Event = field(factory=trio.Event)
     _signals: list[signal.Signals] = field(factory=list)
     _why: tuple[str, Source] | None = None
     _told: set[str] = field(factory=set)
@@ -63,22 +64,29 @@ class Ending:
                 leave(self.code)  # the watchman kills what runs; the sessions are interrupted
             if self.begun:
                 self.runtime.cancel_all(self._signals[-1].name, source=Source.SIGNAL)
-            self._stop(self._signals[0].name, Source.SIGNAL)
+                self.serving.cancel(reason=self._signals[-1].name)
+            self._stop_sessions(self._signals[0].name, Source.SIGNAL)
+            self._asked.set()
+
+    async def stop_serving(self) -> None:
+        """Once a signal has come: stop as soon as clients have been told what became of their calls."""
+        await self._asked.wait()
+        self.close_streams()
+        with trio.move_on_after(_FAREWELL_SECONDS):
+            await self.answers.given()
+        self.serving.cancel(reason="a signal")
 
     async def farewell(self) -> None:
         """The client says no more, but may still listen: sessions stop now, and what is under way is answered."""
         self._stop_sessions(*_GONE)
         self.close_streams()
         with trio.move_on_after(_FAREWELL_SECONDS):
-            await self.answers.given()
+            await self.answers.all_given()
 
     def client_gone(self) -> None:
         """Nobody is left to work for."""
-        self._stop(*_GONE)
-
-    def _stop(self, reason: str, source: Source) -> None:
-        self._stop_sessions(reason, source)
-        self.serving.cancel(reason=reason)
+        self._stop_sessions(*_GONE)
+        self.serving.cancel(reason=_GONE[0])
 
     def _stop_sessions(self, reason: str, source: Source) -> None:
         self._why = self._why or (reason, source)

@@ -95,6 +95,8 @@ class Guard:
             challenge = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
             await PlainTextResponse(refusal.text, refusal.status, challenge)(scope, receive, send)
             return
+        # Nothing is kept for clients that reconnect; the SDK would answer those who ask for it with an error.
+        scope["headers"] = [header for header in scope["headers"] if header[0].lower() != b"last-event-id"]
         departed = scope[_DEPARTURE] = trio.Event()
 
         async def watched() -> MutableMapping[str, Any]:

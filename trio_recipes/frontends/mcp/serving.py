@@ -74,6 +74,7 @@ async def serve_until_ended(settings: Settings, serve: Serve) -> int:
             subscriptions = Subscriptions(lookout, helpers)
             ending = Ending(runtime, subscriptions.close)
             helpers.start_soon(ending.listen, signals)
+            helpers.start_soon(ending.stop_serving)
             helpers.start_soon(lookout.run)
             async with concurrent() as nursery:  # of the calls: it outlives serving, until their sessions have ended
                 calls = Calls(ending, nursery, settings.allow_approve, settings.grace)
