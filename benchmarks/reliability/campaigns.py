@@ -19,6 +19,7 @@ from tests.campaign.crash import Campaign
 from tests.campaign.damage import Ruin
 from tests.campaign.lab import Lab
 from tests.campaign.load import Crowd
+from tests.campaign.testimony import Verdict
 from trio_recipes.testing import Forks, runners
 
 SIZES: Final = (
@@ -62,9 +63,13 @@ def damage(options: Namespace, folder: Path) -> Outcome:
         problems = [problem for number in numbers for problem in ruin.damage(number, options.seed)]
     rows = {
         "session files cut or overwritten": len(numbers),
+        "… and who read the session was told of it": ruin.verdicts[Verdict.REPORTED],
+        "… and nothing had changed that the session says": ruin.verdicts[Verdict.HARMLESS],
+        "… and the session was as some steps before, its log having lost its end": ruin.verdicts[Verdict.EARLIER],
+        "… and who read the session was told something else than what was written": ruin.verdicts[Verdict.WRONG],
         "commands run on them": ruin.commands,
         "… that told of the damage": ruin.reported,
-        "commands that crashed, or lost sight of another session": len(problems),
+        "commands that crashed, or lost sight of another session": len(problems) - ruin.misled,
     }
     return Outcome(rows, problems)
 

@@ -2,15 +2,17 @@
 
 One store holds a session that stays whole, and one in some state whose files are cut or overwritten. Every command that
 reads sessions is then run, in this process: each has to answer, or to say in one line what is wrong with which session,
-and the whole session stays as it was.
+and the whole session stays as it was. What a damaged session says of itself, if it says anything, has to be true.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
@@ -19,7 +21,9 @@ from typing import IO, Final
 from attrs import define, field, frozen
 
 from tests.campaign.lab import Lab
+from tests.campaign.testimony import Testimony, Verdict, hear, judge
 from trio_recipes.frontends.cli.main import main as command_line
+from trio_recipes.store.base import open_store
 from trio_recipes.testing import CrashLab, Forks, Moment, Never, kill_at
 
 VICTIMS: Final[dict[str, Moment]] = {
@@ -28,7 +32,10 @@ VICTIMS: Final[dict[str, Moment]] = {
     "just begun": kill_at("run_started"),
     "killed in its loop": kill_at("scope_finished", 5),
 }
-"""Sessions to be damaged, by the moment at which their runners die."""
+"""Sessions to be damaged, by the moment at which their runners die. Those that were killed leave a log behind."""
+
+TIDIED: Final = ("interrupted", "killed in its loop")
+"""Of these there is another one, whose log was brought into its database by who looked at it."""
 
 COMMANDS: Final = (
     ("list",),
@@ -94,8 +101,40 @@ def _in_text(data: bytearray, chance: random.Random) -> bytes:
     return bytes(data)
 
 
+def _in_word(data: bytearray, chance: random.Random) -> bytes:
+    """Change a letter within a word, or a digit within a number: JSON stays JSON, and says something else."""
+    first, last = chance.choice([word.span() for word in _WORD.finditer(data)] or [(0, 1)])
+    at = chance.randrange(first, last)
+    data[at] = chance.choice([byte for byte in (_DIGITS if data[at] in _DIGITS else _LETTERS) if byte != data[at]])
+    return bytes(data)
+
+
+_WORD: Final = re.compile(rb"[a-z]{3,}|(?<=[1-9])[0-9]+")
+_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz"
+_DIGITS: Final = b"0123456789"
+
+
+def _in_page_head(data: bytearray, chance: random.Random) -> bytes:
+    """Change what a page says of itself: how many rows it has, and where they are."""
+    page = chance.randrange(max(1, len(data) // 4096)) * 4096
+    at = min(page + chance.randrange(32) + (100 if page == 0 else 0), len(data) - 1)
+    data[at] = (data[at] + chance.choice((-1, 1, 2, 128))) % 256
+    return bytes(data)
+
+
+def _copy_page(data: bytearray, chance: random.Random) -> bytes:
+    pages = len(data) // 4096
+    one, other = (chance.randrange(pages) * 4096 for _ in "ab") if pages else (0, 0)
+    data[one : one + 4096] = data[other : other + 4096]
+    return bytes(data)
+
+
 DAMAGES: Final = tuple(
-    Damage(do.__name__.strip("_"), do) for do in (_cut, _flip, _overwrite, _blank, _swap_pages, _in_text, _in_text)
+    Damage(do.__name__.strip("_"), do)
+    for do in (
+        *(_cut, _flip, _overwrite, _blank, _swap_pages, _copy_page),
+        *(_in_text, _in_word, _in_word, _in_page_head),
+    )
 )
 
 
@@ -146,6 +185,12 @@ def recipe_in(lab: Lab) -> Path:
     return lab.write("victim", steps=steps)
 
 
+def _copy(source: Path, target: Path) -> None:
+    """Make a session's folder a copy of another one."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("wake"))
+
+
 @define(eq=False)
 class Ruin:
     """A store that is damaged again and again.
@@ -157,6 +202,8 @@ class Ruin:
     Attributes:
         commands: how many were run.
         reported: how many of them said that a session is damaged.
+        verdicts: what the damages came to.
+        misled: how many of them came to what they must not.
     """
 
     lab: Lab
@@ -165,31 +212,57 @@ class Ruin:
     victims: dict[str, str] = field(factory=dict, init=False)
     commands: int = field(default=0, init=False)
     reported: int = field(default=0, init=False)
+    verdicts: Counter[Verdict] = field(factory=Counter, init=False)
+    misled: int = field(default=0, init=False)
+    _truths: dict[str, Testimony] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         place, recipe = CrashLab(self.lab.store, self.lab.root, forks=self.forks), recipe_in(self.lab)
         self.whole = place.run(recipe, Never()).session_id
         for name, moment in VICTIMS.items():
             self.victims[name] = place.run(recipe, moment).session_id
+        for name in TIDIED:
+            self.victims[f"{name}, tidied"] = session = place.run(recipe, VICTIMS[name]).session_id
+            self._tidy(session)
+
+    def _tidy(self, session: str) -> None:
+        connection = open_store(str(self.lab.store)).file(session).connect()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
 
     def damage(self, number: int, seed: int) -> list[str]:
         """Damage one victim, run every command on it, and put it back; returns what was wrong with the answers."""
         chance = random.Random(f"{seed}/{number}")
-        name, damage = chance.choice([*VICTIMS]), chance.choice(DAMAGES)
+        name, damage = chance.choice([*self.victims]), chance.choice(DAMAGES)
         session = self.victims[name]
         folder, backup = self.lab.store / "sessions" / session, self.lab.root / "backup"
-        shutil.copytree(folder, backup, ignore=shutil.ignore_patterns("wake"))
+        _copy(folder, backup)
         try:
-            file = chance.choice(
-                [file for file in sorted(folder.iterdir()) if file.name != "wake" and file.stat().st_size]
-            )
-            file.write_bytes(damage.do(bytearray(file.read_bytes()), chance))
+            file = chance.choice([file for file in sorted(backup.iterdir()) if file.stat().st_size])
+            damaged = damage.do(bytearray(file.read_bytes()), chance)
             what = f"{number}: {damage.name} {file.name} of one {name}"
-            return [f"{what}: {problem}" for problem in self._problems(session)]
+            problems = self._misled(session, backup, file.name, damaged)
+            (folder / file.name).write_bytes(damaged)
+            return [f"{what}: {problem}" for problem in [*problems, *self._problems(session)]]
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.move(backup, folder)
+            _copy(backup, folder)
+            shutil.rmtree(backup)
             os.mkfifo(folder / "wake", 0o600)
+
+    def _misled(self, session: str, backup: Path, name: str, damaged: bytes) -> list[str]:
+        """Who reads the session must not be told what is not so; at most, by its log, what was so some steps before."""
+        folder = self.lab.store / "sessions" / session
+        file = open_store(str(self.lab.store)).file(session)
+        if session not in self._truths:
+            self._truths[session] = hear(file)
+            _copy(backup, folder)
+        (folder / name).write_bytes(damaged)
+        verdict = judge(file, self._truths[session])
+        self.verdicts[verdict] += 1
+        _copy(backup, folder)  # who reads a session tidies its log away
+        allowed = {Verdict.REPORTED, Verdict.HARMLESS} | ({Verdict.EARLIER} if name.endswith("-wal") else set())
+        self.misled += verdict not in allowed
+        return [] if verdict in allowed else [f"who reads it is misled: {verdict}"]
 
     def _problems(self, session: str) -> list[str]:
         problems = []

@@ -3,6 +3,8 @@
 ``python -m benchmarks.reliability damage --files 2000`` does the same for longer.
 """
 
+import random
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 
 from tests.campaign.damage import Ruin
 from tests.campaign.lab import Lab
+from tests.campaign.testimony import Verdict, hear, judge
+from trio_recipes.store.base import open_store
 from trio_recipes.testing import runners
 
 pytestmark = pytest.mark.slow
@@ -29,8 +33,29 @@ def test_damage_is_told_and_stays_where_it_is(ruin: Ruin, number: int) -> None:
 
 
 def test_most_damage_is_noticed(ruin: Ruin) -> None:
-    """What hits text within an output is not: there are no check sums. The rest of the file tells."""
+    """What is not has hit nothing that the session says, or the end of its log."""
     assert ruin.reported > ruin.commands / 4
+    assert not ruin.verdicts[Verdict.WRONG]
+
+
+@pytest.mark.parametrize("name", ["completed", "interrupted, tidied"])
+def test_no_bit_of_a_database_changes_what_its_session_says(ruin: Ruin, name: str) -> None:
+    """Of the bytes that are not zero a few hundred, some that are, and in each a bit, drawn by chance."""
+    chance, session = random.Random(f"{SEED}/{name}"), ruin.victims[name]
+    file = open_store(str(ruin.lab.store)).file(session)
+    database = file.layout.database(session)
+    truth, whole = hear(file), database.read_bytes()
+    found = Counter[Verdict]()
+    try:
+        for at in chance.sample([at for at, byte in enumerate(whole) if byte or not at % 50], 400):
+            damaged = bytearray(whole)
+            damaged[at] ^= 1 << chance.randrange(8)
+            database.write_bytes(damaged)
+            found[judge(file, truth)] += 1
+    finally:
+        database.write_bytes(whole)
+    assert not found[Verdict.WRONG] + found[Verdict.EARLIER], found
+    assert found[Verdict.REPORTED] > found[Verdict.HARMLESS], found
 
 
 def test_a_damaged_session_is_listed_as_one_and_named(lab: Lab) -> None:

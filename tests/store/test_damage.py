@@ -160,16 +160,53 @@ def test_a_record_of_another_session_is_none_of_this_one(store: SqliteStore) -> 
         read_everything(file)
 
 
+def page_of(database: Path, name: str) -> int:
+    """Where the first page of a table or an index begins; the file is whole, without a log."""
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    found: int = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0]
+    connection.close()
+    return (found - 1) * 4096
+
+
+CELLS = 4
+"""Where a page says how many cells it has, in the lower of two bytes; where they are, it says from byte 8 on."""
+
+
 def test_an_index_that_has_lost_an_entry_does_not_change_where_a_session_stands(store: SqliteStore) -> None:
     database = in_state(store, SessionStatus.COMPLETED).layout.database(ID)
-    connection = sqlite3.connect(database)
-    page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'lifecycle'").fetchone()[0]
-    connection.close()
-    data = bytearray(database.read_bytes())
-    data[(page - 1) * 4096 + 4] -= 1  # how many cells the page has
+    page, data = page_of(database, "lifecycle"), bytearray(database.read_bytes())
+    data[page + CELLS] -= 1
     database.write_bytes(data)
-    with pytest.raises(StoreUnusableError, match="lifecycle"):
+    with pytest.raises(StoreUnusableError, match="of 3 events of its lifecycle 2 are there"):
         store.standing(ID)
+
+
+def test_an_index_that_names_an_event_twice_does_not_change_where_a_session_stands(store: SqliteStore) -> None:
+    database = in_state(store, SessionStatus.COMPLETED).layout.database(ID)
+    page, data = page_of(database, "lifecycle"), bytearray(database.read_bytes())
+    last = page + 8 + 2 * (data[page + CELLS] - 1)
+    data[last : last + 2] = data[last - 2 : last]
+    database.write_bytes(data)
+    with pytest.raises(StoreUnusableError, match="of 3 events of its lifecycle 2 are there"):
+        store.standing(ID)
+
+
+def test_the_last_events_of_a_session_whose_runner_died_are_not_lost_unnoticed(store: SqliteStore) -> None:
+    """They are not counted yet: their pages are looked at."""
+    lock = lock_in(store)
+    opening = run_by(store, lock)
+    file, database = opening.file, opening.file.layout.database(ID)
+    file.append(opening.connection, opening.claim, rows(opening.last_seq, output(), output("y")))
+    opening.connection.close()
+    lock.release()
+    page, data = page_of(database, "events"), bytearray(database.read_bytes())
+    data[page + CELLS] -= 1
+    database.write_bytes(data)
+    with pytest.raises(StoreUnusableError, match="pages"):
+        read_everything(file)
+    with pytest.raises(StoreUnusableError, match="pages"):
+        resumed(file, lock_in(store))
 
 
 def test_a_damaged_record_is_named_and_what_to_do_is_told(store: SqliteStore) -> None:

@@ -21,7 +21,7 @@ from trio_recipes.progress.fold import Progress, fold
 from trio_recipes.progress.tables import APPLIED, FINISHED
 from trio_recipes.store.codec import decision_from_json, from_row, to_row
 from trio_recipes.store.owner import describe
-from trio_recipes.store.records import RequestRow
+from trio_recipes.store.records import RequestRow, check_pages
 from trio_recipes.store.session_file import Claim, SessionFile, now
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def begin(
     connection = file.connect()
     try:
         with file.transaction(connection):
+            check_pages(connection)  # a new record on a page that is another one's would be the end of that one
             died = file.owner(connection)[1]
             opening = _begin(file, connection, lock, died, finishing=finishing, revise=revise)
             check(opening.progress)
