@@ -32,10 +32,11 @@ def test_damage_is_told_and_stays_where_it_is(ruin: Ruin, number: int) -> None:
     assert ruin.damage(number, SEED) == []
 
 
-def test_most_damage_is_noticed(ruin: Ruin) -> None:
-    """What is not has hit nothing that the session says, or the end of its log."""
-    assert ruin.reported > ruin.commands / 4
-    assert not ruin.verdicts[Verdict.WRONG]
+def test_damage_is_noticed_unless_it_hit_nothing_that_is_said(ruin: Ruin) -> None:
+    problems = [problem for number in range(12, 24) for problem in ruin.damage(number, SEED)]
+    assert problems == []
+    assert ruin.verdicts[Verdict.REPORTED] > 1
+    assert ruin.reported > 10
 
 
 @pytest.mark.parametrize("name", ["completed", "interrupted, tidied"])
