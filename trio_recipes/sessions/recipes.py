@@ -22,7 +22,7 @@ from trio_recipes.language.load import parse_recipe
 from trio_recipes.language.model import AgentStep, FunctionStep, RecipeStep
 from trio_recipes.language.names import check_recipe
 from trio_recipes.sessions.policy import OPEN, Policy
-from trio_recipes.sessions.sources import BUNDLE, Bundles, Sources, locate, project_bundles
+from trio_recipes.sessions.sources import BUNDLE, Bundles, Sources, file_behind, locate, locate_known, project_bundles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -122,17 +122,20 @@ class _Gathering:
         if key in self.found:
             return
         if not key.startswith(BUNDLE) and not os.path.isfile(key):  # noqa: PTH113  never raises
-            text = f"step '{step.id}': there is no recipe at {key}; paths are relative to the file that names them"
+            where = f"{file_behind(key)}; paths are relative to the file that names them"
+            text = f"step '{step.id}': there is no recipe at {where}"
             self.problems.append(Problem(text, parent.file, step.line, field="recipe"))
             return
         try:
-            recipe = self.sources.load(key)
+            recipe = self.sources.load(file_behind(key))
         except InvalidRecipeError as error:
             self.problems += [_at(problem, parent, step) for problem in error.problems]
             return
+        is_seen = any(recipe.file == other.file for other in self.found.values())
         self.found[key] = recipe
-        self.check(recipe, step.context)
-        self.follow(recipe)
+        if not is_seen:  # by another name
+            self.check(recipe, step.context)
+            self.follow(recipe)
 
 
 def _at(problem: Problem, parent: Recipe, step: RecipeStep) -> Problem:
@@ -177,7 +180,7 @@ class FrozenRecipes:
 
     def known(self, ask: NeedRecipe) -> Recipe | None:
         """The recipe, if this session has frozen it already."""
-        key = locate(ask.name, ask.origin, self.project)
+        key = self.key_of(ask.name, ask.origin)
         if key not in self._parsed and key not in self.frozen:
             return None
         return self._noted(ask, self._parsed.get(key) or self.parse(key))
@@ -186,6 +189,10 @@ class FrozenRecipes:
         if self.called is not None:
             self.called[ask.path] = recipe
         return recipe
+
+    def key_of(self, name: str, origin: str | None) -> str:
+        """What a recipe is frozen under that the recipe in the file ``origin`` names."""
+        return locate_known(name, origin, self.project, self.frozen)
 
     def parse(self, key: str) -> Recipe:
         """The recipe that is frozen under ``key``.

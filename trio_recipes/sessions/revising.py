@@ -25,7 +25,7 @@ from trio_recipes.progress.verdicts import Fate
 from trio_recipes.sessions.recipes import ROOT_KEY, FrozenRecipes, Prepared, prepare
 from trio_recipes.sessions.scopes import check_path
 from trio_recipes.sessions.secrets import references, restored
-from trio_recipes.sessions.sources import BUNDLE, Sources, locate
+from trio_recipes.sessions.sources import BUNDLE, Sources
 from trio_recipes.store.layout import new_session_id
 from trio_recipes.store.runs import preview
 from trio_recipes.values import normalise
@@ -117,7 +117,7 @@ def _templated(recipes: FrozenRecipes) -> Iterator[str]:
     literal, ahead = {ROOT_KEY}, [recipes.root()]
     while ahead:
         recipe = ahead.pop()
-        keys = {locate(name, recipe.file, recipes.project) for _, name in literal_sub_recipes(recipe)} - literal
+        keys = {recipes.key_of(name, recipe.file) for _, name in literal_sub_recipes(recipe)} - literal
         literal |= keys
         ahead += [recipes.parse(key) for key in keys if key in recipes.frozen]
     return (key for key in recipes.frozen if key not in literal)

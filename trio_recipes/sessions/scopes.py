@@ -10,7 +10,6 @@ from trio_recipes.language.model import BlockStep, RecipeStep, Stage, While
 from trio_recipes.language.wording import did_you_mean, listed
 from trio_recipes.progress.fold import fold
 from trio_recipes.sessions.recipes import FrozenRecipes
-from trio_recipes.sessions.sources import locate
 from trio_recipes.store.codec import from_row
 
 if TYPE_CHECKING:
@@ -69,8 +68,7 @@ class _Search:
         if isinstance(found, RecipeStep):
             if found.recipe.references:
                 return  # which recipe that will be is not known before it runs
-            key = locate(found.recipe.source, recipe.file, self.recipes.project)
-            called = self.recipes.parse(key)
+            called = self.recipes.parse(self.recipes.key_of(found.recipe.source, recipe.file))
             self.descend(_of_recipe(called), rest, called)
         elif isinstance(found, (BlockStep, Stage)):
             steps = found.steps if isinstance(found, Stage) else found.body

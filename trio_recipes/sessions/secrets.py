@@ -15,7 +15,7 @@ from trio_recipes.masking import Screen
 from trio_recipes.progress.masked import masked
 from trio_recipes.progress.vault import missing
 from trio_recipes.sessions.logs import hide_in_logs
-from trio_recipes.sessions.sources import locate
+from trio_recipes.sessions.sources import locate_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ def _missing(prepared: Prepared, given: Variables, project: str) -> Iterator[tup
 
 
 def _called(step: RecipeStep, caller: Recipe, known: Mapping[str, Recipe], project: str) -> Recipe | None:
-    return None if step.recipe.references else known.get(locate(step.recipe.source, caller.file, project))
+    return None if step.recipe.references else known.get(locate_known(step.recipe.source, caller.file, project, known))
 
 
 @define(eq=False)

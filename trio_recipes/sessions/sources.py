@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -34,14 +34,27 @@ Bundles: TypeAlias = "Mapping[str, str | os.PathLike[str]] | Finder | None"
 
 
 def locate(name: str, origin: str | None, project: str) -> str:
-    """The key of the recipe that a step names: its resolved file, relative to the file that contains the step.
+    """The key of the recipe that a step names: its path as it is named, from the file that contains the step.
 
-    ``@bundle:path`` is its own key: what it meant when it was frozen, it means in that session for ever.
+    What it meant when it was frozen, it means in that session for ever: where symbolic links lead by then, or a folder
+    was moved to, makes no difference. ``@bundle:path`` is its own key.
     """
     if name.startswith(BUNDLE):
         return name
     base = os.path.dirname(origin) if origin else project  # noqa: PTH120
-    return resolved(os.path.join(base, os.path.expanduser(name)))  # noqa: PTH111, PTH118  pathlib raises for some names
+    path = os.path.join(base, os.path.expanduser(name))  # noqa: PTH111, PTH118  pathlib raises for some names
+    return path if f"{os.sep}..{os.sep}" in path else os.path.normpath(path)  # behind a link, ".." is elsewhere
+
+
+def file_behind(key: str) -> str:
+    """The real file of a key, for reading: its own relative paths start where it stands; of a bundle, the key."""
+    return key if key.startswith(BUNDLE) else resolved(key)
+
+
+def locate_known(name: str, origin: str | None, project: str, known: Container[str]) -> str:
+    """As :func:`locate`, among recipes that are known: sessions used to keep them by their resolved files."""
+    key = locate(name, origin, project)
+    return key if key in known or key.startswith(BUNDLE) or resolved(key) not in known else resolved(key)
 
 
 @frozen(eq=False)
@@ -82,8 +95,8 @@ class Sources:
         return load_recipe(file, unfit=partial(self.policy.unfit, file))
 
     def load_allowed(self, key: str) -> Recipe:
-        """As :meth:`load`, and refuse a recipe with steps that are not allowed."""
-        recipe = self.load(key)
+        """Read a recipe that is called, as :meth:`load` does, and refuse one with steps that are not allowed."""
+        recipe = self.load(file_behind(key))
         refused = list(self.refusals(recipe))
         if refused:
             raise InvalidRecipeError(refused)

@@ -45,14 +45,14 @@ def main(options: Namespace) -> int:
 def _finder() -> Find:
     """Loads each sub-recipe once. Those of bundles stay unknown, as templated ones do: only a project knows them."""
     from trio_recipes.language.load import load_recipe  # noqa: PLC0415
-    from trio_recipes.sessions.sources import locate  # noqa: PLC0415
+    from trio_recipes.sessions.sources import file_behind, locate  # noqa: PLC0415
 
     loaded: dict[str, Recipe] = {}
 
     def find(caller: Recipe, step: RecipeStep) -> Recipe | None:
         if step.recipe.references or step.recipe.source.startswith("@"):
             return None
-        file = locate(step.recipe.source, caller.file, ".")
+        file = file_behind(locate(step.recipe.source, caller.file, "."))
         if file not in loaded:
             loaded[file] = load_recipe(file)
         return loaded[file]

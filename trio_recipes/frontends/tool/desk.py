@@ -11,7 +11,7 @@ import trio
 
 from trio_recipes.classes import frozen
 from trio_recipes.errors import InvalidCallError, InvalidRecipeError, SessionNotFoundError, StoreError
-from trio_recipes.sessions.sources import locate
+from trio_recipes.sessions.sources import file_behind, locate
 
 if TYPE_CHECKING:
     from trio_recipes.language.model import AgentStep
@@ -55,7 +55,7 @@ class Desk:
         return await trio.to_thread.run_sync(partial(self._recipe, path))
 
     def _recipe(self, path: str) -> str:
-        key = locate(path, None, self.runtime.project)
+        key = file_behind(locate(path, None, self.runtime.project))
         try:
             file = self.runtime.sources.file_of(key)
         except InvalidRecipeError as error:
