@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
 
-from trio_recipes import CancellationRequestedError, StepFailedError
-from trio_recipes.integrations.asyncio import Runtime, Session, drained, open_runtime
+from trio_recipes import CancellationRequestedError, SessionNotFoundError, StepFailedError
+from trio_recipes.events import Stamped
+from trio_recipes.integrations.asyncio import Runtime, drained, open_runtime
 
 RECIPE = Path(__file__).with_name("embed-report.yaml")
 GRACE = 5.0
@@ -65,15 +66,10 @@ def runtime_of(request: Request) -> Runtime:
 OurRuntime = Annotated[Runtime, Depends(runtime_of)]
 
 
-def session_of(id: str, runtime: OurRuntime) -> Session:  # noqa: A002  the path's name for it
-    """The session that a request is about."""
-    session = runtime.sessions.get(id)
-    if session is None:
-        raise HTTPException(404, "this service runs no such session")
-    return session
-
-
-OurSession = Annotated[Session, Depends(session_of)]
+@app.exception_handler(SessionNotFoundError)
+async def not_found(_request: Request, error: SessionNotFoundError) -> JSONResponse:
+    """For every route that is about a session."""
+    return JSONResponse({"detail": str(error)}, 404)
 
 
 @app.post("/reports", status_code=202)
@@ -110,26 +106,33 @@ async def end_when_gone(request: Request, limit: asyncio.Timeout) -> None:
 
 
 @app.get("/reports/{id}")
-async def report(session: OurSession) -> dict[str, Any]:
-    """Wait for a session. A client that goes away ends the wait, and not the session."""
-    result = await session.wait()
+async def report(id: str, runtime: OurRuntime) -> dict[str, Any]:  # noqa: A002  the path's name for it
+    """Wait for a session, or tell how it ended. A client that goes away ends the wait, and not the session."""
+    result = await runtime.result(id)
     return {"status": str(result.status), "report": result.context.get("report")}
 
 
 @app.get("/reports/{id}/events")
-async def events(session: OurSession) -> StreamingResponse:  # noqa: ASYNC124  a route
-    """Follow a session, from its first event to its last."""
+async def events(id: str, runtime: OurRuntime) -> StreamingResponse:  # noqa: A002, ASYNC124  a route
+    """Follow a session, from its first event to its last; also one that has ended."""
+    following = runtime.events(id)
+    first = await anext(following)  # an answer that has begun can't be a 404 any more
 
     async def lines() -> AsyncGenerator[str]:
-        async for stamped in session.events():
-            yield json.dumps({"seq": stamped.seq, "event": stamped.event.name, "path": stamped.event.path}) + "\n"
+        yield line_of(first)
+        async for stamped in following:
+            yield line_of(stamped)
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
+def line_of(stamped: Stamped) -> str:
+    """An event as the service tells it."""
+    return json.dumps({"seq": stamped.seq, "event": stamped.event.name, "path": stamped.event.path}) + "\n"
+
+
 @app.delete("/reports/{id}")
-async def stop(session: OurSession) -> dict[str, Any]:
-    """Stop a session at once; the answer is true when nothing of it runs any more."""
-    reply = session.cancel("stopped by a client", immediate=True)
-    await session.wait()
-    return {"accepted": reply.accepted, "status": str(session.status)}
+async def stop(id: str, runtime: OurRuntime) -> dict[str, Any]:  # noqa: A002
+    """Stop a session at once; the answer comes when nothing of it runs any more."""
+    accepted = await runtime.cancel(id, "stopped by a client", immediate=True)
+    return {"accepted": accepted, "status": str((await runtime.result(id)).status)}

@@ -54,9 +54,9 @@ async def test_a_time_limit_stops_the_session(runtime: Runtime, recipe: Path) ->
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await runtime.run(recipe, {"seconds": 60})
-    (session,) = runtime.sessions.values()
-    assert session.status is SessionStatus.CANCELLED
-    assert_no_survivors(session.id)
+    ((session_id, _),) = await runtime.list()
+    assert (await runtime.result(session_id)).status is SessionStatus.CANCELLED
+    assert_no_survivors(session_id)
 
 
 @pytest.mark.asyncio
@@ -80,4 +80,4 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Run
 async def test_one_runtime_for_many(shared: Runtime, recipe: Path, turn: int) -> None:
     """Its sessions add up."""
     assert (await shared.run(recipe))["answer"] == "forty-three"
-    assert len(shared.sessions) == turn
+    assert len(await shared.list()) == turn

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from trio_recipes.integrations.asyncio import Session, drained, open_runtime
+from trio_recipes import SessionNotFoundError
+from trio_recipes.events import Stamped
+from trio_recipes.integrations.asyncio import drained, open_runtime
 
 RECIPE = Path(__file__).with_name("embed-report.yaml")
 GRACE = 5.0
@@ -47,12 +48,9 @@ async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         yield
 
 
-def session_of(request: Request) -> Session:
-    """The session that a request is about."""
-    session: Session | None = request.app.state.runtime.sessions.get(request.path_params["id"])
-    if session is None:
-        raise HTTPException(404, "this service runs no such session")
-    return session
+async def not_found(_request: Request, error: Exception) -> Response:
+    """For every route that is about a session."""
+    return JSONResponse({"detail": str(error)}, 404)
 
 
 async def start(request: Request) -> Response:
@@ -62,28 +60,34 @@ async def start(request: Request) -> Response:
 
 
 async def report(request: Request) -> Response:
-    """Wait for a session. A client that goes away ends the wait, and not the session."""
-    result = await session_of(request).wait()
+    """Wait for a session, or tell how it ended. A client that goes away ends the wait, and not the session."""
+    result = await request.app.state.runtime.result(request.path_params["id"])
     return JSONResponse({"status": result.status, "report": result.context.get("report")})
 
 
-async def events(request: Request) -> Response:  # noqa: ASYNC124  a route
-    """Follow a session, from its first event to its last."""
-    session = session_of(request)
+async def events(request: Request) -> Response:
+    """Follow a session, from its first event to its last; also one that has ended."""
+    following = request.app.state.runtime.events(request.path_params["id"])
+    first = await anext(following)  # an answer that has begun can't be a 404 any more
 
     async def lines() -> AsyncGenerator[str]:
-        async for stamped in session.events():
-            yield json.dumps({"seq": stamped.seq, "event": stamped.event.name, "path": stamped.event.path}) + "\n"
+        yield line_of(first)
+        async for stamped in following:
+            yield line_of(stamped)
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
+def line_of(stamped: Stamped) -> str:
+    """An event as the service tells it."""
+    return json.dumps({"seq": stamped.seq, "event": stamped.event.name, "path": stamped.event.path}) + "\n"
+
+
 async def stop(request: Request) -> Response:
-    """Stop a session at once; the answer is true when nothing of it runs any more."""
-    session = session_of(request)
-    reply = session.cancel("stopped by a client", immediate=True)
-    await session.wait()
-    return JSONResponse({"accepted": reply.accepted, "status": session.status})
+    """Stop a session at once; the answer comes when nothing of it runs any more."""
+    runtime, name = request.app.state.runtime, request.path_params["id"]
+    accepted = await runtime.cancel(name, "stopped by a client", immediate=True)
+    return JSONResponse({"accepted": accepted, "status": (await runtime.result(name)).status})
 
 
 routes = [
@@ -92,4 +96,4 @@ routes = [
     Route("/reports/{id}/events", events),
     Route("/reports/{id}", stop, methods=["DELETE"]),
 ]
-app = Starlette(routes=routes, lifespan=lifespan)
+app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={SessionNotFoundError: not_found})

@@ -121,7 +121,6 @@ class Crowd:
             session = await runtime.start(recipe)
             self.sessions.add(session.id)
             result = await session.wait()
-            runtime.sessions.pop(session.id)
             if result.error is not None or result.status not in _ENDED:
                 self.errors.append(f"{session.id} is {result.status}: {result.error or result.failure}")
 

@@ -28,7 +28,7 @@ import asyncio
 async def drive():
     async with app.router.lifespan_context(app):
         started = await start("a.py")
-        result = await app.state.runtime.sessions[started["session_id"]].wait()
+        result = await app.state.runtime.result(started["session_id"])
         print(result.unwrap()["report"], [route.path for route in app.routes if "reviews" in route.path])
 
 

@@ -3,57 +3,50 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
-from attrs import evolve, field
+from attrs import field
 
 from trio_recipes.agents.prices import Prices
 from trio_recipes.agents.registry import Agents
 from trio_recipes.agents.resolver import Resolver
 from trio_recipes.classes import define
-from trio_recipes.events import Cancellation, Level, Source
+from trio_recipes.events import Source
 from trio_recipes.language.model import Limits, Recipe
 from trio_recipes.processes.sweep import kill_marked
 from trio_recipes.processes.trees import ProcessTrees
 from trio_recipes.progress.masked import shown
 from trio_recipes.progress.vault import Vault
 from trio_recipes.sessions.assembly import Equipment, Terms
+from trio_recipes.sessions.by_id import ById
 from trio_recipes.sessions.checking import Supplies
 from trio_recipes.sessions.creation import created_event
 from trio_recipes.sessions.recipes import prepare
-from trio_recipes.sessions.requesting import request, settle
 from trio_recipes.sessions.secrets import MaskedLog
 from trio_recipes.sessions.session import Session
 from trio_recipes.sessions.sources import Sources
 from trio_recipes.steps.apart import Apart
-from trio_recipes.store.codec import cancellation_to_json
 from trio_recipes.store.journal import Journal, SessionLog
 from trio_recipes.store.owner import RunnerLock
 from trio_recipes.store.runs import Opening, begin, create
-from trio_recipes.store.session_file import now
 from trio_recipes.values import normalise
 
 if TYPE_CHECKING:
-    from trio_recipes.errors import StoreError
     from trio_recipes.events import Stamped
     from trio_recipes.progress.plan import Plan
-    from trio_recipes.progress.standing import Standing
     from trio_recipes.sessions.result import SessionResult
     from trio_recipes.sessions.revising import Source as RecipeSource
-    from trio_recipes.store.sqlite import SqliteStore
 
 
 @define(eq=False)
-class Runtime:
+class Runtime(ById):
     """Runs sessions. Made by :func:`~trio_recipes.sessions.opening.open_runtime`.
 
     Args:
-        store: where sessions live.
         project: the project's folder: where commands run, unless they say otherwise.
         agents: who answers agent steps.
         resolver: chooses among them.
@@ -62,10 +55,8 @@ class Runtime:
         apart: runs functions and backends, which may resist a stop.
         prices: what models charge.
         stays_at_gates: whether sessions wait at approval gates rather than pause there.
-        sessions: those of this runtime, by id.
     """
 
-    store: SqliteStore
     project: str
     agents: Agents
     resolver: Resolver
@@ -79,12 +70,10 @@ class Runtime:
     _nursery: trio.Nursery = field(alias="nursery")
     _observe: Callable[[str, Stamped], None] | None = field(default=None, alias="observe")
     stays_at_gates: bool = False
-    sessions: dict[str, Session] = field(factory=dict)
-    _token: trio.lowlevel.TrioToken = field(factory=trio.lowlevel.current_trio_token)
 
     def __repr__(self) -> str:
         """For people: what it is made of is large, and knows secrets."""
-        return f"<Runtime of {self.project}: {len(self.sessions)} sessions>"
+        return f"<Runtime of {self.project}: {len(self._running)} sessions>"
 
     async def start(
         self,
@@ -245,96 +234,6 @@ class Runtime:
             await kill_marked(opening.died)
         return self._launch(opening, terms)
 
-    def get(self, session_id: str) -> Session:
-        """A session of this runtime.
-
-        Args:
-            session_id: its whole id.
-
-        Raises:
-            KeyError: if this runtime does not run it.
-        """
-        return self.sessions[session_id]
-
-    async def list(self) -> Sequence[tuple[str, Standing | StoreError]]:
-        """All sessions of the store, newest first, with where each stands (or why it can't be read)."""
-        return await trio.to_thread.run_sync(lambda: [*self.store.standings()])
-
-    async def cancel(
-        self, session_id: str, reason: str = "", *, immediate: bool = False, at: str = "", grace: float | None = None
-    ) -> bool:
-        """Ask any session of the store to stop, run here or elsewhere; returns whether that was accepted, durably.
-
-        Args:
-            session_id: an id, or its first letters.
-            reason: why, for those who look later; at most 512 characters are kept.
-            immediate: stop what is in flight, too.
-            at: the path of the part to stop; '' for all.
-            grace: seconds after which a graceful stop becomes immediate.
-
-        Raises:
-            SessionNotFoundError: if there is no such session.
-        """
-        name = await trio.to_thread.run_sync(self.store.resolve, session_id)
-        session = self.sessions.get(name)
-        if session is not None and session.result is None:
-            reply = session.cancel(reason, immediate=immediate, at=at, grace=grace)
-            await reply.durable()
-            return reply.accepted
-        level = Level.IMMEDIATE if immediate else Level.GRACEFUL
-        asked = Cancellation(
-            level, requester=f"pid {os.getpid()}", reason=reason[:512], requested_at=now(), at=at, grace=grace
-        )
-        body = cancellation_to_json(evolve(asked, request_id=secrets.token_hex(8)))
-        ack = await trio.to_thread.run_sync(partial(request, self.store.file(name), body, escalates=False))
-        return ack.accepted
-
-    async def approve(self, session_id: str, stage: str, message: str = "", *, by: str = "", via: str = "api") -> None:
-        """Approve a gate of any session of the store; one that is paused goes on when it is resumed.
-
-        Args:
-            session_id: an id, or its first letters.
-            stage: the stage, its path (``audit[3]/release``), or ``stage/sub-stage``.
-            message: what the steps that follow find in ``{{_approval_message}}``.
-            by: who decides, for the record.
-            via: by which door; ``tool`` and ``mcp`` are refused where the recipe says ``by: human``.
-
-        Raises:
-            SessionNotFoundError: if there is no such session.
-            SessionError: if no such gate waits, or it is too late.
-        """
-        await self._decide(session_id, stage, approved=True, by=by, via=via, message=message)
-
-    async def deny(self, session_id: str, stage: str, reason: str = "", *, by: str = "", via: str = "api") -> None:
-        """Deny a gate: that is final for its session. Raises as :meth:`approve` does.
-
-        Args:
-            session_id: an id, or its first letters.
-            stage: as for :meth:`approve`.
-            reason: why not.
-            by: who decides, for the record.
-            via: by which door.
-        """
-        await self._decide(session_id, stage, approved=False, by=by, via=via, message=reason)
-
-    async def _decide(self, session_id: str, stage: str, **decision: Any) -> None:
-        name = await trio.to_thread.run_sync(self.store.resolve, session_id)
-        await trio.to_thread.run_sync(partial(settle, self.store.file(name), stage, **decision))
-
-    def cancel_from_thread(self, session_id: str, reason: str = "", *, immediate: bool = False) -> None:
-        """Ask a session of this runtime to stop, from any thread.
-
-        Args:
-            session_id: its whole id.
-            reason: why, for those who look later.
-            immediate: stop what is in flight, too.
-
-        Raises:
-            KeyError: if this runtime does not run it.
-        """
-        session = self.sessions[session_id]
-        self._token.run_sync_soon(partial(session.cancel, reason, immediate=immediate))
-
     def cancel_all(self, reason: str, *, source: Source = Source.HOST) -> None:
         """Stop every session of this runtime at once.
 
@@ -342,18 +241,23 @@ class Runtime:
             reason: why, for those who look later.
             source: by which door that came.
         """
-        for session in self._running():
+        for session in self._unended():
             session.cancel(reason, immediate=True, source=source)
 
     async def drain(self, grace: float | None = None) -> Sequence[SessionResult]:
-        """Stop every session gracefully, immediately after ``grace`` seconds, and wait until all have ended."""
-        for session in self._running():
-            session.cancel("the runtime is being drained", grace=grace, source=Source.SHUTDOWN)
-        return [await session.wait() for session in [*self.sessions.values()]]
+        """Stop every session gracefully, immediately after ``grace`` seconds, and wait until all have ended.
 
-    def _running(self) -> Sequence[Session]:
+        Returns:
+            How those ended that ran when it was called.
+        """
+        draining = self._unended()
+        for session in draining:
+            session.cancel("the runtime is being drained", grace=grace, source=Source.SHUTDOWN)
+        return [await session.wait() for session in draining]
+
+    def _unended(self) -> Sequence[Session]:
         """Those that have not ended: a session that is paused stays as it is when its runtime goes."""
-        return [session for session in self.sessions.values() if session.result is None]
+        return [session for session in self._running.values() if session.result is None]
 
     @property
     def _supplies(self) -> Supplies:
@@ -368,9 +272,18 @@ class Runtime:
         session = Session(opening.file.session_id, engine, log, self._journal, self._trees, masked)
         if self._observe is not None:
             log.on_commit.append(partial(_tell, self._observe, session.id))
-        self.sessions[session.id] = session
-        self._nursery.start_soon(session.run, opening.early)
+        self._running[session.id] = session
+        self._nursery.start_soon(self._run, session, opening)
         return session
+
+    async def _run(self, session: Session, opening: Opening) -> None:
+        """Run a session, and know it from then on only as long as somebody else does."""
+        try:
+            await session.run(opening.early)
+        finally:
+            if self._running.get(session.id) is session:
+                del self._running[session.id]
+                self._held[session.id] = session
 
     @property
     def _equipment(self) -> Equipment:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from trio_recipes.runtime.engine import Engine
     from trio_recipes.sessions.secrets import MaskedLog
     from trio_recipes.store.journal import Journal, SessionLog
+    from trio_recipes.store.session_file import SessionFile
+    from trio_recipes.store.sums import EventRow
     from trio_recipes.values import Value
 
 _FOLLOW_BATCH = 1000
@@ -247,11 +249,11 @@ class Session:
         """
         while True:
             ended, news = self._done.is_set(), self._news
-            rows = await trio.to_thread.run_sync(self._read, after)
-            for row in rows:
-                after = row[0]
-                yield shown(from_row(row))
-            if len(rows) == _FOLLOW_BATCH:
+            found = await read_events(self.log.file, after)
+            for stamped in found:
+                after = stamped.seq
+                yield stamped
+            if len(found) == _FOLLOW_BATCH:
                 continue
             if ended:
                 return
@@ -261,10 +263,6 @@ class Session:
         """Return once an event after ``seq`` ``after`` is durable, or the run has ended."""
         while self.log.committed <= after and not self._done.is_set():
             await self._news.wait()
-
-    def _read(self, after: int) -> list[Any]:
-        with self.log.file.reading() as connection:
-            return self.log.file.rows(connection, after, _FOLLOW_BATCH)
 
     def _committed(self, _events: list[Stamped]) -> None:
         self._news.set()
@@ -289,6 +287,7 @@ class Session:
         finally:
             describing.forget(layout, self.id)
             self.journal.forget(self.log)
+            self.log.let_go()
             self._finish(self._result or self._as_result(RunEnded(status=SessionStatus.INTERRUPTED), None))
             self.engine.driver.run.collector.release()
 
@@ -355,6 +354,16 @@ class Session:
         self._result, self.status = result, result.status
         self._done.set()
         self._news.set()
+
+
+async def read_events(file: SessionFile, after: int) -> list[Stamped]:
+    """The next durable events of a session from ``seq`` ``after`` + 1, secrets masked; none at their end."""
+
+    def read() -> list[EventRow]:
+        with file.reading() as connection:
+            return file.rows(connection, after, _FOLLOW_BATCH)
+
+    return [shown(from_row(row)) for row in await trio.to_thread.run_sync(read)]
 
 
 def public_context(variables: Mapping[str, Value]) -> dict[str, Value]:

@@ -141,6 +141,11 @@ class SessionLog:
         """Have the writer look for requests now."""
         self.writer.put(lambda: self._look(force=True))
 
+    def let_go(self) -> None:
+        """Nobody listens any more: who did is not kept alive by this log."""
+        for listeners in (self.on_commit, self.on_failure, self.on_requests):
+            listeners.clear()
+
     # --- in the writer's thread ----------------------------------------------------------------------------------
 
     def commit(self) -> None:

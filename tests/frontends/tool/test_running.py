@@ -34,7 +34,7 @@ async def test_a_long_output_is_cut_and_the_session_has_all_of_it(project: Path)
     step = "- {id: much, type: bash, command: \"printf 'x%.0s' {1..30000}\"}"
     async with calling(project) as call:
         got = await call("execute", recipe_path=call.recipe(step))
-        whole = call.tool.runtime.get(got["session_id"]).result
+        whole = await call.tool.runtime.result(got["session_id"])
     shown = got["summary"]["final_output"]
     assert shown.startswith("x" * 10_000 + "\n\n[... truncated")
     assert whole is not None
@@ -126,7 +126,6 @@ async def test_a_host_that_fails_when_told_of_the_session_leaves_none_running(pr
     async with calling(project) as call:
         arguments = {"operation": "execute", "recipe_path": call.recipe(SLOW)}
         result = await call.tool.execute(arguments, on_session=fail)
-        (session,) = call.tool.runtime.sessions.values()
-        assert session.result is not None
-        assert session.result.status == "cancelled"
+        assert call.tool.runtime.sessions == {}
+        assert (await call.tool.runtime.result("@last")).status == "cancelled"
     assert result.error == {"message": "Recipe execution failed: the host's own bug", "type": "RuntimeError"}

@@ -14,6 +14,7 @@ from http.client import HTTPConnection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -167,6 +168,8 @@ def test_a_web_service_runs_follows_and_stops_sessions(lab: Lab, folder: Path, e
         assert json.loads(service.call("GET", f"/{session}"))["report"] == "3 files, 6 lines"
         lines = [json.loads(line) for line in service.call("GET", f"/{session}/events").splitlines()]
         assert [lines[0]["event"], lines[-1]["event"]] == ["session_created", "run_ended"]
+        with pytest.raises(HTTPError, match="404"):
+            service.call("GET", "/0123456789abcdef/events")
         session = service.start(folder=str(folder), pause=60)
         assert json.loads(service.call("DELETE", f"/{session}")) == {"accepted": True, "status": "cancelled"}
         assert_no_survivors(session)

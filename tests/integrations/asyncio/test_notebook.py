@@ -125,7 +125,7 @@ def test_interrupting_a_cell_stops_what_it_runs_and_the_kernel_goes_on(kernel: K
         eventually(partial(has_begun, lab, turn))
         kernel.manager.interrupt_kernel()
         assert kernel.answer(cell) in ("CancelledError", "KeyboardInterrupt")
-        session = json.loads(kernel.ask("list(runtime.sessions)").replace("'", '"'))[-1]
+        session = json.loads(kernel.ask("(await runtime.list())[0][0]").replace("'", '"'))
         assert_no_survivors(session)
         ended = lab.events(session)[-1]
         assert isinstance(ended, RunEnded)

@@ -121,17 +121,17 @@ def test_stopped_by_the_host_it_has_really_ended_and_can_be_resumed(any_host: Ho
     async def main() -> None:
         async with opened(lab) as runtime:
             await stop(runtime.run(recipe), lambda: lab.begun("second"))
-            [session] = runtime.sessions.values()
-            result = session.result
-            assert result is not None, "the task went on before its session had ended"
-            assert_no_survivors(session.id)
+            assert not any(each.result is None for each in runtime.sessions.values()), "it went on before the end"
+            [(name, _)] = await runtime.list()
+            result = await runtime.result(name)
+            assert_no_survivors(name)
             assert result.cancellation is not None
             assert (result.status, result.current_step) == (SessionStatus.CANCELLED, "second")
             assert (result.cancellation.level, result.cancellation.source) == (Level.IMMEDIATE, Source.HOST)
             assert "the host's task was cancelled" in result.cancellation.reason
-            assert lab.status(session.id) == "cancelled"
+            assert lab.status(name) == "cancelled"
             lab.release()
-            again = await runtime.resume(session.id)
+            again = await runtime.resume(name)
             assert (await again.wait()).unwrap()["second"] == "value of second\n"
         assert lab.executions() == {"first": 1, "second": 2}
 
@@ -172,12 +172,14 @@ def test_a_session_nobody_can_hold_any_more_is_stopped(lab: Lab) -> None:
                 await asyncio.wait([starting])
                 held += [] if starting.cancelled() else [starting.result()]
                 assert [each for each in runtime.sessions.values() if each.result is None] == held, "still running"
-            for session in runtime.sessions.values():
-                if session in held:
-                    session.cancel(immediate=True)
-                result = await session.wait()
+            for session in held:
+                session.cancel(immediate=True)
+                await session.wait()
+            names = {session.id for session in held}
+            for name, _ in await runtime.list():
+                result = await runtime.result(name)
                 assert result.cancellation
-                assert result.cancellation.source is (Source.API if session in held else Source.HOST)
+                assert result.cancellation.source is (Source.API if name in names else Source.HOST)
             assert len(held) < 12
 
     Host()(main)
@@ -312,6 +314,7 @@ def test_twenty_sessions_at_once_are_cancelled_by_their_task_group(host: Host, l
         async with opened(lab) as runtime:
             with pytest.RaisesGroup(ZeroDivisionError):
                 await main(runtime)
-            assert {session.status for session in runtime.sessions.values()} == {SessionStatus.CANCELLED}
+            results = [await runtime.result(name) for name, _ in await runtime.list()]
+            assert [result.status for result in results] == [SessionStatus.CANCELLED] * 20
 
     host(around)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from trio_recipes.sessions.runtime import Runtime as TrioRuntime
 
 if TYPE_CHECKING:
     from trio_recipes.errors import StoreError
+    from trio_recipes.events import Stamped
     from trio_recipes.progress.plan import Plan
     from trio_recipes.progress.standing import Standing
     from trio_recipes.sessions.result import SessionResult
@@ -81,16 +82,33 @@ class Runtime:
         return await in_trio(partial(self.trio.plan, *args, **options))
 
     def get(self, session_id: str) -> Session:
-        """A session of this runtime.
+        """A session that runs here; or that has ended, as long as somebody holds it.
 
         Raises:
-            KeyError: if this runtime does not run it.
+            KeyError: if this runtime does not run it (any more): :meth:`result` tells how it ended.
         """
         return Session(self.trio.get(session_id))
 
+    @method_like(TrioRuntime.result)
+    async def result(self, *args: Any, **options: Any) -> SessionResult:
+        """How the last run of any session of the store ended; one that runs here is waited for."""
+        return await in_trio(partial(self.trio.result, *args, **options))
+
+    async def events(self, session_id: str, after: int = 0) -> AsyncGenerator[Stamped]:
+        """The events of any session of the store from ``seq`` ``after`` + 1, secrets masked.
+
+        Follows one that runs here until it has ended; of any other, what there is now.
+        """
+        events = self.trio.events(session_id, after)
+        try:
+            while (event := await in_trio(anext, events, None)) is not None:
+                yield event
+        finally:
+            await events.aclose()  # between two events it waits for nothing, so it closes under any loop
+
     @property
     def sessions(self) -> Mapping[str, Session]:
-        """The sessions of this runtime, by id."""
+        """Those that run here now, by id. A snapshot."""
         return {name: Session(session) for name, session in self.trio.sessions.items()}
 
     async def list(self) -> Sequence[tuple[str, Standing | StoreError]]:
