@@ -105,7 +105,7 @@ async def _commits(lab: Lab) -> dict[str, float]:
 
 
 def _fresh_commits(folder: Path) -> list[float]:
-    """Commits to a new database, as new as a session's: a WAL that grows costs more than one in use again."""
+    """Commits to a new database, as new as a session's, by SQLite alone: its WAL grows with each of them."""
     with tempfile.TemporaryDirectory(dir=folder) as place, closing(Commits(Path(place) / "bare.db")) as commits:
         return commits.measure(STEPS)
 
