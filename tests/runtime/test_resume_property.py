@@ -135,7 +135,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
         assert ended.status is expected[0]
         if ended.status is SessionStatus.COMPLETED:
             assert outcome(stopped, ended) == expected
-            assert stopped.statuses() == whole.statuses()
+            assert stopped.statuses() == whole.statuses() or races(known)
 
 
 @given(recipes(), FAILING, st.lists(st.tuples(st.floats(0, 1), LEVEL), min_size=1, max_size=3))
@@ -155,7 +155,7 @@ def test_a_run_that_was_cancelled_at_any_event_and_resumed_ends_as_one_that_was_
     assert ended.status is expected[0]
     if ended.status is SessionStatus.COMPLETED:
         assert outcome(stopped, ended) == expected
-        assert stopped.statuses() == whole.statuses()
+        assert stopped.statuses() == whole.statuses() or races(known)
 
 
 @given(recipes(), FAILING, st.lists(st.floats(0, 1), min_size=1, max_size=3))
@@ -179,7 +179,7 @@ def test_a_run_that_crashed_at_any_event_and_was_resumed_ends_as_one_that_did_no
     assert ended.status is expected[0]
     if ended.status is SessionStatus.COMPLETED:
         assert outcome(crashed, ended) == expected
-        assert crashed.statuses() == whole.statuses()
+        assert crashed.statuses() == whole.statuses() or races(known)
 
 
 @given(recipes(), FAILING)
@@ -227,6 +227,23 @@ def _paths(known: dict[str, Recipe], failing: set[str]) -> set[str]:
 def timed(known: dict[str, Recipe]) -> bool:
     """Whether time decides anything: a pass that is stopped has its whole time-out again."""
     return any(step.timeout for recipe in known.values() for step in recipe.all_steps() if step.kind != "bash")
+
+
+def races(known: dict[str, Recipe]) -> bool:
+    """Whether passes side by side race: one that ends by ``skip_remaining`` keeps those from beginning that have not.
+
+    A run that was stopped in between and resumed finds that end at once, before it begins the others again.
+    """
+    return any(
+        "skip_remaining" in yaml.safe_dump(step.get("steps", []))
+        for recipe in known.values()
+        for step in _blocks(yaml.safe_load(recipe.text)["steps"])
+        if step.get("parallel")
+    )
+
+
+def _blocks(body: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [found for step in body for found in (step, *_blocks(step.get("steps", [])))]
 
 
 def without_retries(recipe: Recipe) -> Recipe:
