@@ -20,7 +20,7 @@ from trio_recipes.sessions.view import session_view
 from trio_recipes.store.base import open_store
 
 PROGRAM = [sys.executable, "-m", "trio_recipes"]
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds to wait for what should take milliseconds: the machine is shared."""
 
 

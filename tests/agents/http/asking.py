@@ -26,7 +26,7 @@ from trio_recipes.testing.model_server import ModelServer, Script, serving
 
 Backend = OpenAIBackend | AnthropicBackend
 BACKENDS: dict[str, Callable[..., Backend]] = {"openai": OpenAIBackend, "anthropic": AnthropicBackend}
-PATIENCE = 15
+PATIENCE = 60
 
 
 @define(eq=False)

@@ -11,7 +11,7 @@ import trio
 
 T = TypeVar("T")
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds to wait for what should take milliseconds: the machine is shared."""
 
 KINDS = ["asyncio", "debug", *(["uvloop"] if find_spec("uvloop") else [])]

@@ -86,14 +86,20 @@ async def by_cancel(work: Awaitable[None], log: Log) -> None:
 
 
 async def by_timeout(work: Awaitable[None], log: Log) -> None:
+    async def time_out(limit: asyncio.Timeout) -> None:
+        await until(lambda: log)
+        limit.reschedule(0)
+
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(None) as limit:
+            clock = asyncio.ensure_future(time_out(limit))
             await work
+    await clock
 
 
 async def by_wait_for(work: Awaitable[None], log: Log) -> None:
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(work, 0.05)
+        await asyncio.wait_for(work, 0.5)  # long enough for it to begin
 
 
 async def by_a_sibling(work: Awaitable[None], log: Log) -> None:
@@ -251,10 +257,11 @@ def test_what_a_cancelled_function_returns_or_raises_does_not_count(
 def test_a_function_that_goes_on_waiting_is_told_again(any_host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visits, "CLEANUP_SECONDS", 0.02)
     monkeypatch.setattr(visits, "AGAIN_SECONDS", 0.01)
-    told = 0
+    begun, told = False, 0
 
     async def stubborn() -> None:
-        nonlocal told
+        nonlocal begun, told
+        begun = True
         while told < 4:
             try:
                 await asyncio.sleep(3600)
@@ -262,8 +269,11 @@ def test_a_function_that_goes_on_waiting_is_told_again(any_host: Host, monkeypat
                 told += 1
 
     async def from_trio() -> None:
-        with trio.move_on_after(0.01):
-            await in_asyncio(stubborn)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(in_asyncio, stubborn)
+            while not begun:  # noqa: ASYNC110  it is asyncio's
+                await trio.sleep(0.005)
+            nursery.cancel_scope.cancel()
 
     async def main() -> None:
         async with guest_run():
