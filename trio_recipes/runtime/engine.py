@@ -171,11 +171,15 @@ class Engine:
     async def _after_grace(self, cancellation: Cancellation) -> None:
         await trio.sleep(remaining_grace(cancellation))
         if self.level_at(cancellation.at) is not Level.IMMEDIATE and not self.has_ended(cancellation.at):
-            reason = f"grace period of {cancellation.grace:g} s is over"
-            deadline = evolve(
-                cancellation, level=Level.IMMEDIATE, source=Source.DEADLINE, reason=reason, grace=None, request_id=""
-            )
-            self.deliver(deadline)
+            self.deliver(without_grace(cancellation))
+
+
+def without_grace(cancellation: Cancellation) -> Cancellation:
+    """What a request becomes when its grace period is over; one by a limit still says which limit it was."""
+    reason, source = f"grace period of {cancellation.grace:g} s is over", Source.DEADLINE
+    if cancellation.source in (Source.BUDGET, Source.DEADLINE):
+        reason, source = f"{cancellation.reason}; {reason}", cancellation.source
+    return evolve(cancellation, level=Level.IMMEDIATE, source=source, reason=reason, grace=None, request_id="")
 
 
 def remaining_grace(cancellation: Cancellation) -> float:

@@ -14,9 +14,10 @@ from tests.agents.http.test_stopping import ONE, lab
 from tests.frontends.running import invoke, running, write_recipe
 from trio_recipes import Limits, Source
 from trio_recipes.agents.tokens import Uncounted, tokens_in
-from trio_recipes.events import AgentAccount, AgentAnswered, AgentAnswering, AgentBrokeOff, SessionStatus
+from trio_recipes.events import AgentAccount, AgentAnswered, AgentAnswering, AgentBrokeOff, SessionStatus, Stamped
 from trio_recipes.progress.spending import Spending
-from trio_recipes.testing.model_server import Complain, Send, hangs_up, in_turn, says, serving, stalls
+from trio_recipes.runtime import engine
+from trio_recipes.testing.model_server import Complain, Outcome, Send, hangs_up, in_turn, says, serving, stalls
 
 both = pytest.mark.parametrize("dialect", BACKENDS)
 USAGE = {"input_tokens": 10, "output_tokens": 5}
@@ -136,6 +137,46 @@ async def test_a_limit_is_reached_by_what_broke_off(tmp_path: Path) -> None:
         result = await session.wait()
         assert result.status is SessionStatus.CANCELLED
         assert len(it.server.visits) == 3
+
+
+FOUR = "- {id: ask, agent: a, prompt: 'p {{item}}', foreach: '{{all}}', parallel: 4, collect: said}"
+
+
+async def test_a_limit_is_passed_by_what_is_in_hand_and_no_more(tmp_path: Path) -> None:
+    """Nothing is asked once it is reached: of four at a time, three may be in hand then."""
+    ten = says("word ", "word", every=0.05, prompt_tokens=8, completion_tokens=2)
+    async with lab(tmp_path, ten) as it:
+        session = await it.start(FOUR, all=list(range(20)), limits=Limits(tokens=75))
+        result = await session.wait()
+        assert (result.status, result.cancellation.source) == (SessionStatus.CANCELLED, Source.BUDGET)
+        asked = len(it.server.visits)
+        assert 8 <= asked <= 8 + 3
+        assert len(it.server.having(Outcome.FINISHED)) == asked, "a limit is a graceful stop"
+        assert sum(spent(event) for event in it.events) == 10 * asked
+        done = await (await it.runtime.resume(session.id, limits=Limits(tokens=10_000))).wait()
+        assert (done.status, len(it.server.visits)) == (SessionStatus.COMPLETED, 20)
+    assert done.context["said"] == ["word word"] * 20
+
+
+def spent(stamped: Stamped) -> int:
+    """Tokens of an answer that has ended, whole or not."""
+    event = stamped.event
+    return sum(event.usage.values()) if isinstance(event, (AgentAnswered, AgentBrokeOff)) else 0
+
+
+async def test_what_is_in_hand_has_a_moment_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LIMIT_GRACE", 0.3)
+    script = in_turn(*[stalls("half ")] * 3, says("whole", prompt_tokens=90, completion_tokens=10))
+    async with lab(tmp_path, script) as it:
+        session = await it.start(FOUR, all=list(range(20)), limits=Limits(tokens=100))
+        result = await session.wait()
+        assert (result.status, result.cancellation.source) == (SessionStatus.CANCELLED, Source.BUDGET)
+        assert "limits.tokens (100) is reached: 100 used" in result.cancellation.reason
+        assert "grace period of 0.3 s is over" in result.cancellation.reason
+        await it.server.until_left(3)
+        assert len(it.server.visits) == 4
+        broken = [each.event for each in it.events if isinstance(each.event, AgentBrokeOff)]
+    assert len(broken) == 3
 
 
 async def test_a_killed_runner_has_told_what_its_answer_took(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from tests.agents.http.asking import BACKENDS, PATIENCE, client
 from tests.frontends.running import invoke, running, write_recipe
-from trio_recipes import Runtime, open_runtime
+from trio_recipes import Limits, Runtime, open_runtime
 from trio_recipes.agents.http.endpoint import Endpoint
 from trio_recipes.agents.http.settings import ModelSettings
 from trio_recipes.events import Output, Stamped
@@ -47,9 +47,9 @@ class Lab:
     folder: Path
     events: list[Stamped] = field(factory=list)
 
-    async def start(self, steps: str = ONE, **context: Any) -> Any:
+    async def start(self, steps: str = ONE, limits: Limits | None = None, **context: Any) -> Any:
         head = "recursion: {max_total_steps: 1000}"
-        return await self.runtime.start(write_recipe(self.folder, steps, head), context)
+        return await self.runtime.start(write_recipe(self.folder, steps, head), context, limits=limits)
 
     def text_of(self, path: str) -> str:
         outputs = [stamped.event for stamped in self.events if isinstance(stamped.event, Output)]
