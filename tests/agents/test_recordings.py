@@ -89,7 +89,7 @@ async def test_no_such_recording_is_said_before_anything_runs(tmp_path: Path) ->
     recipe = write_recipe(tmp_path, STEPS, HEAD)
     with pytest.raises(SessionNotFoundError):
         await run(recipe, "replay:nobody")
-    with pytest.raises(ConfigurationError, match=r"gone\.json: can't be read"):
+    with pytest.raises(ConfigurationError, match=r"gone\.json: there is no such recording; .*save_recording makes one"):
         await run(recipe, f"replay:{tmp_path}/gone.json")
     (tmp_path / "none.json").write_text('{"answers": {"a": {"agnt": 1}}}')
     with pytest.raises(ConfigurationError, match=r"none\.json: this is no recording"):

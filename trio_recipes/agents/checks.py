@@ -40,7 +40,7 @@ class Finding:
     def words(self) -> str:
         """For people."""
         if self.error:
-            return f"can't be reached: {self.error}"
+            return f"is not available: {self.error}"
         if not self.asked:
             return "is there"
         return f"can be reached, and has {len(self.models)} model{'' if len(self.models) == 1 else 's'}"

@@ -81,7 +81,10 @@ def select(wanted: Wanted, known: Agents) -> Selection:
     """
     entry = known.entry(wanted.agent)
     if entry is None:
-        raise ConfigurationError(f"nothing answers the agent {shown(wanted.agent)}")
+        raise ConfigurationError(
+            f"nothing answers the agent {shown(wanted.agent)}: name a backend for it in trio-recipes.toml, in "
+            "~/.config/trio_recipes/agents.yaml or in a file for --agents; `--agents echo` answers with the prompt"
+        )
     if entry.pinned is not None and not entry.pinned.kind:
         return _left_to_the_application(entry.pinned, entry.settings, wanted)
     settings = settled(entry.settings, as_settings(wanted.agent_config))

@@ -11,6 +11,7 @@ import attrs
 from trio_recipes.agents.backends.replay import Recorded, Recording
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.events import AgentAnswered, AgentAsked, ScopeStatus
+from trio_recipes.plainfile import why_unread
 from trio_recipes.progress.fold import Progress
 from trio_recipes.progress.masked import shown
 from trio_recipes.store.codec import from_row
@@ -102,7 +103,10 @@ def read_recording(file: Path) -> Recording:
     try:
         answers = json.loads(file.read_text(encoding="utf-8"))["answers"]
         return Recording(str(file), {path: Recorded(**fields) for path, fields in answers.items()})
+    except FileNotFoundError:
+        how = "`pytest --record-agents FILE` or trio_recipes.testing.save_recording makes one"
+        raise ConfigurationError(f"{file}: there is no such recording; {how}") from None
     except OSError as error:
-        raise ConfigurationError(f"{file}: can't be read: {error}") from None
+        raise ConfigurationError(f"{file}: can't be read: {why_unread(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{file}: this is no recording: {type(error).__name__}: {error}") from None
