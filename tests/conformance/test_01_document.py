@@ -86,6 +86,14 @@ async def test_the_orchestrators_config_reaches_the_backend(tmp_path: Path) -> N
     assert "min_delay_between_calls_ms" in told(wrong, tmp_path)
 
 
+@pytest.mark.parametrize("above", ["", "orchestrator: {config: {theirs: 0}}"])
+async def test_the_orchestrators_config_of_the_caller_holds_for_the_called(tmp_path: Path, above: str) -> None:
+    below = "orchestrator: {config: {theirs: 1}}"
+    (tmp_path / "sub.yaml").write_text(flat("- {id: a, agent: x, prompt: hi}", below))
+    ran = await run(flat("- {id: call, type: recipe, recipe: sub.yaml}", above), tmp_path)
+    assert ran.requests[0].orchestrator == {"config": {"theirs": 0 if above else 1}}
+
+
 def test_exactly_one_of_steps_and_stages_with_at_least_one_entry(tmp_path: Path) -> None:
     both = f"{HEAD}steps:\n  {STEP}\nstages:\n  - {{name: s, steps: [{{id: b, type: bash, command: 'true'}}]}}\n"
     assert "has one of them" in told(both, tmp_path)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import trio
 
 from tests.conformance.claims import HEAD, bash, flat, refused, run, staged
 
@@ -124,3 +125,39 @@ async def test_how_many_agent_steps_a_tree_may_have(tmp_path: Path, parallel: st
 )
 def test_rate_limiting(tmp_path: Path, rules: str, right: bool) -> None:
     assert refused(flat(bash("a", "true"), f"rate_limiting: {{{rules}}}"), tmp_path) is not right
+
+
+SUB = """\
+- {id: ask, agent: x, prompt: '{{item}}', foreach: '{{all}}', parallel: true, collect: said}
+"""
+CALL = "- {id: call, type: recipe, recipe: sub.yaml, context: {all: [1, 2, 3, 4]}}"
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "at_once"),
+    [
+        ("rate_limiting: {max_concurrent_llm: 2}", "rate_limiting: {max_concurrent_llm: 1}", 2),
+        ("", "rate_limiting: {max_concurrent_llm: 1}", 1),
+        ("", "", 4),
+    ],
+)
+async def test_rate_limiting_of_the_root_or_else_of_what_it_calls(
+    tmp_path: Path, above: str, below: str, at_once: int
+) -> None:
+    """A called recipe can't change what its caller says; where that says nothing, its own rules hold below it."""
+    (tmp_path / "sub.yaml").write_text(flat(SUB, below))
+    now, most, full = 0, 0, trio.Event()
+
+    async def answer(_request: object) -> str:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        if now == 4:
+            full.set()
+        with trio.move_on_after(0.3):
+            await full.wait()
+        now -= 1
+        return "x"
+
+    ran = await run(flat(CALL, above), tmp_path, answers={"ask": answer})
+    assert (ran.status, most) == ("completed", at_once)

@@ -13,7 +13,7 @@ from trio_recipes.language.model import BashStep
 from trio_recipes.progress.vault import Vault, missing
 
 if TYPE_CHECKING:
-    from trio_recipes.language.model import Recipe, Recursion, Step
+    from trio_recipes.language.model import RateLimiting, Recipe, Recursion, Step
     from trio_recipes.progress.outcome import Outcome
     from trio_recipes.values import Value
 
@@ -53,6 +53,17 @@ class SessionFacts:
 
 
 @define(eq=False)
+class Pace:
+    """The rules that a called recipe sets for the agent steps below it, where nobody above has set any.
+
+    Args:
+        rules: of the recipe; each call of it has a pace of its own.
+    """
+
+    rules: RateLimiting
+
+
+@define(eq=False)
 class Frame:
     """One recipe on the stack, with its variables.
 
@@ -64,6 +75,8 @@ class Frame:
         budget: shared by the tree, or by the subtree of a step with a ``recursion`` of its own.
         max_depth: recipes allowed on the stack.
         facts: of the session.
+        pace: of the highest recipe that sets one, the root aside, whose rules hold for the whole tree.
+        orchestrator: what agent backends are passed: of the highest recipe that says something.
     """
 
     recipe: Recipe
@@ -73,6 +86,8 @@ class Frame:
     budget: Budget
     max_depth: int
     facts: SessionFacts
+    pace: Pace | None = None
+    orchestrator: Mapping[str, Value] = Factory(dict)
 
     def set_step(self, step: Step, index: int) -> None:
         """Bind ``{{step.id}}`` and ``{{step.index}}``."""
@@ -120,7 +135,10 @@ class Frame:
             return _closed(recipe, lost)
         budget = Budget(limits.max_total_steps) if limits else self.budget
         given = frozenset((*context, *recipe.secrets))
-        return Frame(recipe, _start(recipe, context, self.facts), given, stack, budget, max_depth, self.facts)
+        pace = self.pace or (Pace(recipe.rate_limiting) if recipe.rate_limiting else None)
+        orchestrator = self.orchestrator or recipe.orchestrator
+        start = _start(recipe, context, self.facts)
+        return Frame(recipe, start, given, stack, budget, max_depth, self.facts, pace, orchestrator)
 
     def added(self) -> dict[str, Value]:
         """What a sub-recipe's call results in: every variable but those given and the engine's own."""
@@ -133,7 +151,8 @@ def root_frame(recipe: Recipe, context: Mapping[str, Value], facts: SessionFacts
     limits = recipe.recursion
     budget = Budget(limits.max_total_steps)
     variables = _start(recipe, context, facts)
-    return Frame(recipe, variables, frozenset(context), (recipe.name,), budget, limits.max_depth, facts)
+    given, stack = frozenset(context), (recipe.name,)
+    return Frame(recipe, variables, given, stack, budget, limits.max_depth, facts, orchestrator=recipe.orchestrator)
 
 
 def _closed(recipe: Recipe, lost: list[str]) -> Failure:

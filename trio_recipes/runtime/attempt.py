@@ -121,10 +121,8 @@ class Attempts:
     # --- one attempt ---------------------------------------------------------------------------------------------
 
     def _once(self, attempt: int) -> Awaitable[Outcome]:
-        pacer = self.context.pacer
-        if pacer is None or not isinstance(self.ask.step, AgentStep):
-            return self._timed(attempt)
-        return self._paced(pacer, attempt)
+        pacer = self.context.pacer_of(self.ask.frame) if isinstance(self.ask.step, AgentStep) else None
+        return self._timed(attempt) if pacer is None else self._paced(pacer, attempt)
 
     async def _paced(self, pacer: Pacer, attempt: int) -> Outcome:
         if pacer.busy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from attrs import Factory, field
 
@@ -18,15 +19,16 @@ from trio_recipes.progress.verdicts import rerun_on_resume
 from trio_recipes.runtime.budget import Budget
 from trio_recipes.runtime.collector import Collector
 from trio_recipes.runtime.gates import Gatekeeper
+from trio_recipes.runtime.limits import Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trio_recipes.progress.asks import Child
     from trio_recipes.progress.fold import Progress
+    from trio_recipes.progress.frame import Frame, Pace
     from trio_recipes.progress.record import Record
     from trio_recipes.progress.replay import Replay
-    from trio_recipes.runtime.limits import Pacer
     from trio_recipes.runtime.ports import LeafRunner, Log, RecipeSource
     from trio_recipes.runtime.scope import Scope, ScopeTree
 
@@ -48,7 +50,7 @@ class RunContext:
         finishing: whether only ``finally`` steps run: the session was cancelled or denied while nobody ran it.
         cleans_up: whether a ``finally`` may come to be due.
         unproven: the ``finally`` of each body in hand of which no step is known, durably, to have begun.
-        pacer: paces agent steps, if the root recipe asks for that.
+        pacer: paces all agent steps, if the root recipe asks for that.
         budget: counts what they cost.
         collector: spares thousands of tasks the search for garbage.
         reran: whether a finished step has been run again in this run.
@@ -75,6 +77,13 @@ class RunContext:
     comes_again: frozenset[str] = Factory(lambda self: comes_again(self.progress), takes_self=True)
     reruns: bool = Factory(lambda self: _has_reruns(self.progress), takes_self=True)
     _begun: set[str] | None = field(default=None, init=False)
+    _pacers: WeakKeyDictionary[Pace, Pacer] = field(factory=WeakKeyDictionary, init=False)
+
+    def pacer_of(self, frame: Frame) -> Pacer | None:
+        """What paces the agent steps of a recipe on the stack: the root's rules, or else those of a called one."""
+        if self.pacer is not None or frame.pace is None:
+            return self.pacer
+        return self._pacers.get(frame.pace) or self._pacers.setdefault(frame.pace, Pacer.of(frame.pace.rules))
 
     def starts_nothing(self, parent: Scope, path: str) -> bool:
         """The checkpoint of graceful cancellation, before ``path`` begins below ``parent``; of a run that finishes."""

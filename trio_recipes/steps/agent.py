@@ -104,7 +104,7 @@ def request_of(step: AgentStep, call: LeafCall) -> AgentRequest:
         provider_preferences=step.provider_preferences,
         model_role=step.model_role,
         spawn_mode=step.spawn_mode,
-        orchestrator=call.frame.recipe.orchestrator,
+        orchestrator=call.frame.orchestrator,
         project=call.project,
     )
 
