@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from trio_recipes.frontends.cli import resume, run
+from trio_recipes.frontends.cli.commands import resume, run
 from trio_recipes.frontends.cli.exits import CANCELLED, FAILED, PAUSED, REFUSED
 from trio_recipes.processes.command import DEFAULT_GRACE
 from trio_recipes.steps.apart import STOP_TIMEOUT

@@ -43,4 +43,4 @@ class Command(Protocol):
 
 def load(name: str) -> Command:
     """Import the command ``name``, and nothing that only others need."""
-    return cast(Command, import_module(f"trio_recipes.frontends.cli.{COMMANDS[name][0]}"))
+    return cast(Command, import_module(f"{__name__}.{COMMANDS[name][0]}"))

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from trio_recipes.errors import StoreError
-from trio_recipes.frontends.cli import listing
+from trio_recipes.frontends.cli.commands import listing
 from trio_recipes.frontends.cli.deciding import how_to_decide, quoted, until
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDERR, STDOUT

@@ -1,13 +1,11 @@
-"""``run``: check a recipe, make a session of it, and run it."""
+"""What ``run`` and ``resume`` share: their options, and what they say of variables before anything runs."""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trio_recipes.errors import ConfigurationError
-from trio_recipes.frontends.cli.detach import add_detach_options, start_detached
+from trio_recipes.frontends.cli.detach import add_detach_options
 from trio_recipes.frontends.cli.outlet import STDERR
 from trio_recipes.frontends.cli.parsing import count, dollars, duration, seconds
 from trio_recipes.frontends.printable import printable
@@ -17,18 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trio_recipes.language.model import Limits, Recipe
-    from trio_recipes.sessions.runtime import Runtime
-    from trio_recipes.sessions.session import Session
-    from trio_recipes.values import Value
-
-
-def add_options(parser: ArgumentParser) -> None:
-    """The options of ``run``."""
-    parser.add_argument("recipe", metavar="RECIPE", help="a recipe's file")
-    parser.add_argument("--set", metavar="K=V", action="append", default=[], help="a variable; V is read as YAML")
-    parser.add_argument("--context", metavar="FILE", help="variables, as a mapping in YAML or JSON")
-    parser.add_argument("--project", metavar="DIR", help="where commands run (default: here)")
-    add_running_options(parser)
 
 
 def add_running_options(parser: ArgumentParser) -> None:
@@ -49,22 +35,6 @@ def add_running_options(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="events as JSON Lines")
     add_detach_options(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="leave out what steps print")
-
-
-def main(options: Namespace) -> int:
-    """Run it to its end, here or in the background."""
-    if options.detach:
-        return start_detached(options)
-    if options.project is not None and not Path(options.project).is_dir():
-        raise ConfigurationError(f"--project {options.project}: there is no such folder")
-    from trio_recipes.frontends.cli.execution import execute  # noqa: PLC0415  trio: not for --help
-    from trio_recipes.frontends.cli.variables import given_variables  # noqa: PLC0415
-    from trio_recipes.language.load import load_recipe  # noqa: PLC0415
-
-    recipe = load_recipe(options.recipe)
-    refuse_secrets(recipe, options.set)
-    context = given_variables(options.context, options.set)
-    return execute(partial(_start, recipe, context, options), options)
 
 
 def refuse_secrets(recipe: Recipe, settings: Iterable[str]) -> None:
@@ -100,10 +70,3 @@ def idle_settings(recipe: Recipe, settings: Iterable[str]) -> list[str]:
 
     names = unused(recipe, [setting.partition("=")[0] for setting in settings])
     return [f"--set {name}: the recipe does not use it{did_you_mean(name, recipe.context)}" for name in names]
-
-
-async def _start(recipe: Recipe, context: dict[str, Value], options: Namespace, runtime: Runtime) -> Session:
-    session = await runtime.start(recipe, context, limits=given_limits(options))
-    recipe = session.engine.frame.recipe
-    await tell((*recipe.warnings, *idle_settings(recipe, options.set)))
-    return session

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_recipes.frontends.cli.detach import start_detached
-from trio_recipes.frontends.cli.run import add_running_options, given_limits, idle_settings, refuse_secrets, tell
+from trio_recipes.frontends.cli.running import add_running_options, given_limits, idle_settings, refuse_secrets, tell
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

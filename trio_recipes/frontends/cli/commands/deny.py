@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_recipes.frontends.cli.approve import add_gate
+from trio_recipes.frontends.cli.commands.approve import add_gate
 from trio_recipes.frontends.cli.deciding import user
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDOUT
