@@ -104,15 +104,14 @@ def before(stop: Callable[[], None], function: Callable[..., Any]) -> Callable[.
     return paused
 
 
-def after_record(stop: Callable[[], None], path: str, add_events: Callable[..., Any]) -> Callable[..., Any]:
+def after_record(stop: Callable[[], None], path: str, add_events: Callable[..., None]) -> Callable[..., None]:
     """The store's insertion of rows, with a pause when the end of ``path`` has been inserted and not committed."""
 
-    def added(connection: Any, session_id: str, head: Any, rows: Any) -> Any:
+    def added(connection: Any, session_id: str, rows: Any, *, count: bool) -> None:
         rows = list(rows)
-        new = add_events(connection, session_id, head, rows)
+        add_events(connection, session_id, rows, count=count)
         if any(records_end(row[3], row[4], path) for row in rows):
             stop()
-        return new
 
     return added
 

@@ -19,7 +19,7 @@ from trio_recipes.store.owner import is_owner
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from trio_recipes.store.sums import EventRow
 
@@ -164,28 +164,43 @@ def last_seq(connection: sqlite3.Connection) -> int:
     return found
 
 
-def add_events(connection: sqlite3.Connection, session_id: str, known: Head, rows: Iterable[EventRow]) -> Head:
+def add_events(connection: sqlite3.Connection, session_id: str, rows: Iterable[EventRow], *, count: bool) -> None:
     """Write events, and the answers to requests that are among them, within a transaction.
 
-    Returns:
-        What the head is to be from now on.
+    Args:
+        connection: for writing.
+        session_id: whose they are.
+        rows: the next ones in order.
+        count: note how many there are now, even if none of these has to be counted.
     """
     start = sums.seed(session_id, "events")
-    last, lives = known.events, 0
+    last, lives = 0, 0
     answered: list[EventRow] = []
 
     def summed() -> Iterator[tuple[object, ...]]:
         nonlocal last, lives
         for row in rows:
             last = row[0]
-            lives += row[3] in database.COUNTED
-            if row[3] == "request_answered":
+            if row[3] in database.COUNTED:
+                lives += 1
+            elif row[3] == "request_answered":
                 answered.append(row)
             yield (*row, sums.of_event(start, row))
 
     connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", summed())
+    if count or lives or answered:
+        _count(connection, session_id, last, lives, answered)
+
+
+def _count(
+    connection: sqlite3.Connection, session_id: str, last: int, lives: int, answered: Sequence[EventRow]
+) -> None:
     answers = _add_answers(connection, session_id, answered) if answered else 0
-    return known._replace(events=last, lifecycle=known.lifecycle + lives, answers=known.answers + answers)
+    known = head(connection, session_id)
+    new = known._replace(
+        events=last or known.events, lifecycle=known.lifecycle + lives, answers=known.answers + answers
+    )
+    write_head(connection, session_id, new)
 
 
 # --- requests and their answers ----------------------------------------------------------------------------------
@@ -288,6 +303,12 @@ def write_head(connection: sqlite3.Connection, session_id: str, new: Head) -> No
     """Put down what is known of the session as a whole, within a transaction."""
     row = (*new, _head_sum(session_id, new))
     connection.execute("INSERT OR REPLACE INTO owner VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def is_owned_by(connection: sqlite3.Connection, runner: str, epoch: int) -> bool:
+    """Whether a runner has the session, in this epoch: asked with each commit, so nothing else is looked at."""
+    found: tuple[str | None, int] = connection.execute("SELECT runner, epoch FROM owner").fetchone()
+    return found == (runner, epoch)
 
 
 def _head_sum(session_id: str, known: Head) -> int:

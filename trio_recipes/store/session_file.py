@@ -304,10 +304,8 @@ class SessionFile(NamedTuple):
             StoreWriteError: if the commit fails.
         """
         with self.transaction(connection):
-            head = self._claimed(connection, claim)
-            new = records.add_events(connection, self.session_id, head, rows)
-            if (new.lifecycle, new.answers) != (head.lifecycle, head.answers):
-                records.write_head(connection, self.session_id, new)
+            self._check_claim(connection, claim)
+            records.add_events(connection, self.session_id, rows, count=False)
 
     def end(
         self,
@@ -326,15 +324,15 @@ class SessionFile(NamedTuple):
             answer: what a request is told; None leaves it to those who finish the session.
         """
         with self.transaction(connection):
-            head = self._claimed(connection, claim)._replace(runner=None)
-            head = records.add_events(connection, self.session_id, head, conclude(self.unanswered(connection)))
-            records.write_head(connection, self.session_id, head)
+            self._check_claim(connection, claim)
+            self.add(connection, conclude(self.unanswered(connection)))
             self.answer_all(connection, answer)
+            head = records.head(connection, self.session_id)
+            records.write_head(connection, self.session_id, head._replace(runner=None))
 
     def add(self, connection: sqlite3.Connection, rows: Iterable[EventRow]) -> None:
         """Write events, within a transaction of somebody who may."""
-        head = records.head(connection, self.session_id)
-        records.write_head(connection, self.session_id, records.add_events(connection, self.session_id, head, rows))
+        records.add_events(connection, self.session_id, rows, count=True)
 
     def ask(self, connection: sqlite3.Connection, request_id: str, body: Mapping[str, Any]) -> int:
         """Write a request, within a transaction; returns its number."""
@@ -391,9 +389,7 @@ class SessionFile(NamedTuple):
         records.write_head(connection, self.session_id, head._replace(epoch=head.epoch + 1, runner=runner, body=about))
         return head.epoch + 1
 
-    def _claimed(self, connection: sqlite3.Connection, claim: Claim) -> Head:
-        head = records.head(connection, self.session_id)
-        if (head.runner, head.epoch) != (claim.runner, claim.epoch):
-            owner = describe(damage.mapping(head.body))
+    def _check_claim(self, connection: sqlite3.Connection, claim: Claim) -> None:
+        if not records.is_owned_by(connection, claim.runner, claim.epoch):
+            owner = describe(self.owner(connection)[2])
             raise OwnershipLostError(f"session {self.session_id} was taken over by {owner}; this run stopped")
-        return head

@@ -7,6 +7,7 @@ It tells accidents, not intent: who can write the file can write its sums.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 from zlib import crc32
 
@@ -20,6 +21,7 @@ _SIGN = 1 << 31
 """SQLite keeps a number in four bytes only if it fits there with its sign."""
 
 
+@lru_cache(64)
 def seed(session_id: str, table: str) -> int:
     """Where the sums of a table's rows begin, so that a row of another session, or of another table, does not fit."""
     return crc32(f"{table} of {session_id}".encode())
