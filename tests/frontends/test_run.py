@@ -37,6 +37,19 @@ def test_a_run_says_what_happens_and_what_came_of_it(tmp_path: Path) -> None:
     assert result == "quickly"
 
 
+def test_each_attempt_has_lines_of_its_own(tmp_path: Path) -> None:
+    command = "'printf half; test -e again || { touch again; exit 1; }'"
+    retry = "{max_attempts: 2, initial_delay: 0.01}"
+    recipe = write_recipe(tmp_path, f"- {{id: a, type: bash, command: {command}, retry: {retry}}}")
+    done = invoke("run", recipe, cwd=tmp_path)
+    assert [line.partition(",")[0] for line in done.stdout.splitlines()[1:5]] == [
+        "▶ a",
+        "    a | half",
+        "↻ a failed",
+        "    a | half",
+    ]
+
+
 def test_quiet_leaves_out_what_steps_print(tmp_path: Path) -> None:
     done = invoke("run", write_recipe(tmp_path, QUICK), "--quiet", cwd=tmp_path)
     assert "quick | quickly" not in done.stdout

@@ -98,7 +98,7 @@ class HumanTeller:
     def finished(self, event: ScopeFinished) -> str:
         """A step has ended."""
         kind = self._kinds.pop(event.path, "")
-        rest = self._rest(event.path)
+        rest = self.rest(event.path)
         if not event.path or (event.status is ScopeStatus.CANCELLED and kind not in _LEAVES):
             return rest
         why = in_one_line(event.failure.message) if event.failure else ""
@@ -119,7 +119,7 @@ class HumanTeller:
             self._partial[key] = rest
         return "".join(_quoted(event.path, line) for line in lines)
 
-    def _rest(self, path: str) -> str:
+    def rest(self, path: str) -> str:
         """Lines that a step began and did not end."""
         keys = [key for key in self._partial if key[0] == path]
         return "".join(_quoted(path, self._partial.pop(key)) for key in keys)
@@ -129,9 +129,9 @@ def _quoted(path: str, line: str) -> str:
     return f"{_INDENT}{printable(path)} | {printable(line)}\n"
 
 
-def _attempt_failed(_teller: HumanTeller, event: AttemptFailed) -> str:
-    again = f"again in {duration(event.delay)}"
-    return f"↻ {printable(event.path)} failed, {again}: {in_one_line(event.failure.message)}\n"
+def _attempt_failed(teller: HumanTeller, event: AttemptFailed) -> str:
+    again, rest = f"again in {duration(event.delay)}", teller.rest(event.path)
+    return f"{rest}↻ {printable(event.path)} failed, {again}: {in_one_line(event.failure.message)}\n"
 
 
 def _cancel_requested(_teller: HumanTeller, event: CancelRequested) -> str:

@@ -61,7 +61,8 @@ def _head(history: History) -> Iterator[str]:
 
 
 def _spent(spent: Spending) -> str:
-    parts = [f"{spent.answers} answers" + (f" and {spent.broken_off} broken off" if spent.broken_off else "")]
+    whole = f"{spent.answers} answer{'' if spent.answers == 1 else 's'}"
+    parts = [whole + (f" and {spent.broken_off} broken off" if spent.broken_off else "")]
     if spent.tokens:
         guessed = f"; {spent.estimated_tokens:,} of them estimated" if spent.estimated_tokens else ""
         parts.append(f"{spent.tokens:,} tokens ({spent.input_tokens:,} read, {spent.output_tokens:,} written{guessed})")
