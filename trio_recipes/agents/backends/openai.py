@@ -14,7 +14,7 @@ from attrs import Factory, evolve, field
 from trio_recipes.agents.http.answer import Answer, fields_of, malformed, part
 from trio_recipes.agents.http.exchange import Exchange, RefusedError
 from trio_recipes.agents.http.hosted import connected, model_of, names_of, read_by_model, turns
-from trio_recipes.agents.http.refusals import Complaint, refused
+from trio_recipes.agents.http.refusals import Complaint, is_error, refused
 from trio_recipes.agents.http.settings import ModelSettings
 from trio_recipes.agents.http.stops import check_stop
 from trio_recipes.classes import frozen
@@ -163,9 +163,8 @@ def _take(data: str, answer: Answer, endpoint: Endpoint) -> None:
         answer.end(told=False)
         return
     chunk = fields_of(data, answer.who)
-    complaint = Complaint.of(chunk)
-    if complaint.is_error:
-        raise refused(endpoint, complaint.masked(endpoint.masked))
+    if is_error(chunk):
+        raise refused(endpoint, Complaint.of(chunk).masked(endpoint.masked))
     answer.name(chunk.get("model"))
     choices = chunk.get("choices") or []
     for choice in choices if isinstance(choices, list) else malformed(answer.who):

@@ -97,6 +97,12 @@ BY_CODE: Final[Mapping[str, Refusal]] = {
 """By ``code`` or ``type`` of the error that the body tells of: more telling than the status, and all there is when a
 stream that had begun breaks off."""
 
+
+def is_error(fields: Fields) -> bool:
+    """Whether a body, or an event in a stream, calls itself an error; the second way was vLLM's until 2025."""
+    return bool(fields.get("error")) or fields.get("object") == "error"
+
+
 _SAYS_TOO_LONG: Final = re.compile(
     r"context (?:length|window|size)|maximum context|prompt is too long|too many (?:input )?tokens", re.IGNORECASE
 )
@@ -135,14 +141,13 @@ class Complaint:
         if isinstance(document, list) and document:  # as one of the makers has it
             document = document[0]
         fields = document if isinstance(document, dict) else {}
-        is_error = bool(fields.get("error")) or fields.get("object") == "error"  # the second, vLLM's until 2025
         error = fields.get("error") or document
         if not isinstance(error, dict):
-            return cls(message=str(error or ""), is_error=is_error)
+            return cls(message=str(error or ""), is_error=is_error(fields))
         codes = tuple(str(error[name]) for name in ("code", "type") if error.get(name) is not None)
         message = error.get("message") or error.get("detail") or ""
         words = message if isinstance(message, str) else json.dumps(message)
-        return cls(codes, words, str(error.get("param") or ""), is_error)
+        return cls(codes, words, str(error.get("param") or ""), is_error(fields))
 
     def masked(self, mask: Callable[[str], str]) -> Complaint:
         """The same, its words without what ``mask`` takes out: some endpoints repeat the key they got."""
