@@ -11,9 +11,11 @@ from attrs import define, field
 from trio_recipes.agents.backends.openai import OpenAIBackend
 from trio_recipes.agents.entry import Entry
 from trio_recipes.agents.http.endpoint import Endpoint
+from trio_recipes.agents.http.exchange import RefusedError
+from trio_recipes.agents.http.refusals import Complaint
 from trio_recipes.agents.provider import Provider
 from trio_recipes.agents.registry import Agents
-from trio_recipes.agents.resolver import FAILED, FRESH, PATIENCE, StandardResolver, told
+from trio_recipes.agents.resolver import FAILED, FRESH, NO_LIST, PATIENCE, StandardResolver, told
 from trio_recipes.errors import BackendError, ConfigurationError
 from trio_recipes.language.model import AgentStep
 from trio_recipes.language.template import Template
@@ -71,6 +73,17 @@ async def test_a_glob_is_settled_by_the_endpoints_list(autojump_clock: trio.test
 
 async def test_an_endpoint_that_keeps_no_list_gets_the_glob_as_it_is(autojump_clock: trio.testing.MockClock) -> None:
     assert (await resolve(known(one=Endpointed(())), model="m-*")).request.model == "m-*"
+
+
+@pytest.mark.parametrize("status", NO_LIST)
+async def test_an_endpoint_without_a_list_is_there_all_the_same(
+    status: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    nothing = RefusedError(BackendError(f"there is nothing (HTTP {status})"), status, Complaint())
+    one, two = Endpointed(error=nothing), Endpointed()
+    preferences = ({"provider": "one", "model": "exact"}, {"provider": "two", "model": "exact"})
+    choice = await resolve(known(one=one, two=two), provider_preferences=preferences)
+    assert (choice.request.provider, choice.request.model) == ("one", "exact")
 
 
 @pytest.mark.parametrize("fault", [down, lambda: down(retryable=False), None])

@@ -35,6 +35,10 @@ FAILED: Final = 10.0
 """Seconds for which a provider that could not be reached counts as such."""
 
 
+NO_LIST: Final = (404, 405, 501)
+"""HTTP statuses of endpoints that answer and keep no list of their models."""
+
+
 class Resolver(Protocol):
     """Chooses who answers agent steps. An application may replace it (``open_runtime(resolver=…)``)."""
 
@@ -108,7 +112,12 @@ class StandardResolver:
         if not isinstance(provider.backend, ListsModels) or (is_only and wish and not is_glob(wish)):
             return wish
         catalogue = self._catalogues.setdefault((provider.name, provider.target), Catalogue())
-        offered = await catalogue.models(provider.backend)
+        try:
+            offered = await catalogue.models(provider.backend)
+        except BackendError as error:
+            if getattr(error.__cause__, "status", None) not in NO_LIST:
+                raise
+            offered = ()
         if wish is None and len(offered) == 1:
             return offered[0]
         return best_match(wish, offered) if wish else wish
