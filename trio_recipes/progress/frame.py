@@ -10,6 +10,7 @@ from attrs import Factory, evolve
 from trio_recipes.classes import define, frozen
 from trio_recipes.failure import Failure, FailureKind
 from trio_recipes.language.model import BashStep
+from trio_recipes.progress import path as paths
 from trio_recipes.progress.vault import Vault, missing
 
 if TYPE_CHECKING:
@@ -23,19 +24,30 @@ ENGINE_KEYS = frozenset({"recipe", "session", "step", "stage"})
 
 @define
 class Budget:
-    """Agent steps taken over the whole tree; reused ones count."""
+    """Agent steps taken over the whole tree, by their places: reused ones count, and an attempt that failed does not.
+
+    So a run that is resumed counts as one that was not: of an attempt that failed, records know nothing either.
+
+    Args:
+        limit: how many there may be.
+        taken: the paths of those that were taken.
+    """
 
     limit: int
-    taken: int = 0
+    taken: set[str] = Factory(set)
 
-    def take(self, stack: tuple[str, ...]) -> Failure | None:
-        """Take one agent step, or say why not (recipe-language.md section 9)."""
-        if self.taken >= self.limit:
+    def take(self, path: str, stack: tuple[str, ...]) -> Failure | None:
+        """Take the agent step at ``path``, or say why not (the language's section 9)."""
+        if len(self.taken) >= self.limit and path not in self.taken:
             return _over(
                 f"more than {self.limit} agent steps (recursion.max_total_steps)", stack, "raise max_total_steps"
             )
-        self.taken += 1
+        self.taken.add(path)
         return None
+
+    def give_back(self, path: str) -> None:
+        """What was taken at or below ``path`` is not used, or will be taken again."""
+        self.taken = {one for one in self.taken if not paths.contains(path, one)}
 
 
 def _over(what: str, stack: tuple[str, ...], hint: str) -> Failure:

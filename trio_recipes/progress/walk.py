@@ -140,7 +140,7 @@ def bind(step: Step, outcome: Outcome, frame: Frame) -> None:
 def pass_of(step: Step, frame: Frame, path: str) -> Pass | Decided:
     """One pass: a leaf, a sub-recipe or a loop body. An agent step takes from the tree's budget here."""
     if isinstance(step, AgentStep):
-        failure = frame.budget.take(frame.stack)
+        failure = frame.budget.take(path, frame.stack)
         if failure is not None:
             return Decided(path, step, settle(step, failed(failure.at(path))))
     return Pass(path, step, frame, _inner(step, frame, path))

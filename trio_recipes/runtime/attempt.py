@@ -109,6 +109,7 @@ class Attempts:
             self.context.gates.withdraw_below(path)
             self.context.progress.void_below(path)
             self.context.tree.reopen_below(path)
+            self.ask.frame.budget.give_back(path)
         if self._before is not None:
             self.ask.frame.variables.clear()
             self.ask.frame.variables.update(self._before)
