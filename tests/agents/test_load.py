@@ -12,7 +12,7 @@ from trio_recipes.agents.backends.command import CommandBackend
 from trio_recipes.agents.backends.echo import EchoBackend
 from trio_recipes.agents.backends.openai import OPENAI_URL, OpenAIBackend
 from trio_recipes.agents.listing import seats_configured
-from trio_recipes.agents.load import configured_agents, load_agents, project_agents, user_agents
+from trio_recipes.agents.load import configured_agents, load_agents, name_of, project_agents, user_agents
 from trio_recipes.agents.prices import Prices, load_prices
 from trio_recipes.agents.registry import Agents, unanswered
 from trio_recipes.agents.resolver import StandardResolver
@@ -372,3 +372,16 @@ def test_the_agents_file_of_the_how_to_is_one(tmp_path: Path, monkeypatch: pytes
         "*": ("local", "qwen3*"),
     }
     assert [each["provider"] for each in agents.role("coding")] == ["anthropic", "local"]
+
+
+def test_what_names_agents_in_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [name_of(source) for source in (None, {}, EchoBackend())] == [None] * 3
+    names = ("echo", "replay:@last", "replay:run.json", "team.yaml", tmp_path / "team.yaml")
+    assert [name_of(source) for source in names] == [
+        "echo",
+        "replay:@last",
+        f"replay:{tmp_path}/run.json",
+        f"{tmp_path}/team.yaml",
+        f"{tmp_path}/team.yaml",
+    ]

@@ -1,5 +1,6 @@
 """``finally`` through real processes: stopped, killed, cancelled and denied while nobody runs the session."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.campaign.lab import DEATH_SECONDS, Lab, Runner, eventually
-from trio_recipes.events import RunEnded, RunStarted, ScopeFinished, WorkEnded
+from trio_recipes.events import RunEnded, RunStarted, ScopeFinished, Warned, WorkEnded
 from trio_recipes.sessions.requesting import start
 from trio_recipes.testing import assert_no_survivors
 
@@ -168,6 +169,46 @@ def test_a_finisher_finds_the_functions_of_the_project(lab: Lab) -> None:
     ended_as(lab, session, "cancelled")
     tidied = [event for event in lab.events(session) if isinstance(event, ScopeFinished) and event.path == "~finally/t"]
     assert [str(event.status) for event in tidied] == ["completed"], tidied
+
+
+@pytest.mark.parametrize("how", ["paused", "killed"])
+def test_a_finisher_asks_the_agents_of_the_run_before(lab: Lab, how: str) -> None:
+    session = asking(lab, how)
+    lab.cancel(session, "--wait")
+    ended_as(lab, session, "cancelled")
+    (record,) = [node for node in lab.show(session)["nodes"] if node["path"] == "~finally/report"]
+    assert (record["status"], said(lab, session)) == ("completed", "noted by ada")
+
+
+def test_agents_that_are_gone_leave_nobody_waiting(lab: Lab) -> None:
+    session = asking(lab, "paused")
+    (lab.root / "team.yaml").unlink()
+    lab.cancel(session, "--wait")
+    ended_as(lab, session, "cancelled")
+    (warned,) = [event.message for event in lab.events(session) if isinstance(event, Warned)]
+    assert f"{lab.root}/team.yaml: there is no such agents file" in warned
+
+
+def said(lab: Lab, session_id: str) -> str:
+    return lab.history(session_id).progress.records["~finally/report"].output("text").decode()
+
+
+def asking(lab: Lab, how: str) -> str:
+    """A session that was run with an agents file, and whose ``finally`` asks an agent; its id."""
+    ada = {"backend": "command", "command": ["sh", "-c", "cat >/dev/null; echo noted by ada"]}
+    (lab.root / "team.yaml").write_text(json.dumps({"agents": {"ada": ada}}))
+    one = {"name": "one", "steps": [lab.step("a")], "approval": GATE}
+    report = {"id": "report", "agent": "ada", "prompt": "{{_outcome}}"}
+    recipe = lab.write("asks", stages=[one, {"name": "two", "steps": [lab.step("b")]}], **{"finally": [report]})
+    if how == "paused":
+        return str(lab.run(recipe, "--agents", "team.yaml").ended()["session_id"])
+    lab.hold("a")
+    runner = lab.run(recipe, "--agents", "team.yaml")
+    eventually(lambda: lab.begun("a"))
+    runner.kill()
+    eventually(lambda: lab.status(runner.session_id) == "interrupted")
+    lab.release("a")
+    return runner.session_id
 
 
 def test_what_a_finisher_starts_and_what_hides_from_it_is_killed(lab: Lab) -> None:

@@ -28,6 +28,9 @@ Source: TypeAlias = "str | os.PathLike[str] | Mapping[str, object] | AgentBacken
 REPLAY: Final = "replay:"
 """What ``--agents`` begins with to name a session, or a recording, rather than a file."""
 
+RECORDING: Final = ".json"
+"""What the name of a recording's file ends in; anything else names a session."""
+
 
 def load_agents(source: Source) -> Agents:
     """The agents that a caller gives. Reads files at most; the caller may want a thread for that.
@@ -49,6 +52,17 @@ def load_agents(source: Source) -> Agents:
         is_name = source == "echo"
         return _for_all("echo", EchoBackend()) if is_name else read_agents_file(Path(source), trusted=True)
     return _for_all("", source)
+
+
+def name_of(source: Source) -> str | None:
+    """What names these agents in another process, wherever it runs; None if nothing does. No contents, no keys."""
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    name = os.fspath(source)
+    if name == "echo" or (name.startswith(REPLAY) and not name.endswith(RECORDING)):
+        return name
+    kind, path = (REPLAY, name.removeprefix(REPLAY)) if name.startswith(REPLAY) else ("", name)
+    return kind + os.path.abspath(path)  # noqa: PTH100  symbolic links stay, as they are when the file is read
 
 
 def configured_agents(source: Source, project: str | os.PathLike[str]) -> Agents:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trio_recipes.agents.http.connections import Connections
-from trio_recipes.agents.load import configured_agents
+from trio_recipes.agents.load import configured_agents, name_of
 from trio_recipes.agents.prices import Prices, load_prices
 from trio_recipes.agents.prices import Source as PriceSource
 from trio_recipes.agents.resolver import Resolver, StandardResolver
@@ -161,7 +161,7 @@ def _lay_out(
         store = open_store(None if store is None else os.fspath(store), durability=durability)
     known = configured_agents(agents, folder).recalled(partial(recorded_answers, store))
     charged = load_prices(prices)
-    lock = RunnerLock(store.layout)
+    lock = RunnerLock(store.layout, name_of(agents))
     lock.acquire()
     return _Base(store, folder, known, charged, lock)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from trio_recipes.agents.backends.replay import Recorded, Recording
+from trio_recipes.agents.load import RECORDING
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.events import AgentAnswered, AgentAsked, ScopeStatus
 from trio_recipes.plainfile import why_unread
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from trio_recipes.progress.record import Record
     from trio_recipes.store.session_file import SessionFile
     from trio_recipes.store.sqlite import SqliteStore
-
-SUFFIX = ".json"
-"""What the name of a recording's file ends in; anything else names a session."""
 
 
 def recorded_answers(store: SqliteStore, name: str) -> Recording:
@@ -36,7 +34,7 @@ def recorded_answers(store: SqliteStore, name: str) -> Recording:
         SessionNotFoundError: there is no such session.
         ConfigurationError: there is no such file, or it is no recording.
     """
-    return read_recording(Path(name)) if name.endswith(SUFFIX) else recording_of(store.file(store.resolve(name)))
+    return read_recording(Path(name)) if name.endswith(RECORDING) else recording_of(store.file(store.resolve(name)))
 
 
 def recording_of(file: SessionFile, *, masked: bool = False) -> Recording:

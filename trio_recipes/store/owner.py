@@ -34,10 +34,11 @@ class RunnerLock:
 
     Args:
         layout: of the store.
+        agents: names who answers agent steps, for whoever has to finish a session of this runner; None if nothing does.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout, self.runner_id, self.fd = layout, new_runner_id(), -1
+    def __init__(self, layout: Layout, agents: str | None = None) -> None:
+        self.layout, self.agents, self.runner_id, self.fd = layout, agents, new_runner_id(), -1
 
     def acquire(self) -> None:
         """Take the lock. The descriptor is close-on-exec; only the watchman is handed it.
@@ -61,8 +62,9 @@ class RunnerLock:
             self.fd = -1
 
     def describe(self) -> dict[str, Any]:
-        """Who we are, for messages."""
-        return {"pid": os.getpid(), "host": os.uname().nodename, "since": int(time.time())}
+        """Who we are, for messages and for those who come after us."""
+        about = {"pid": os.getpid(), "host": os.uname().nodename, "since": int(time.time())}
+        return about if self.agents is None else {**about, "agents": self.agents}
 
 
 def is_owner(epoch: object, runner: object, body: object) -> bool:

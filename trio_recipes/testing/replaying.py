@@ -26,9 +26,10 @@ import pytest
 import trio
 
 from trio_recipes.agents.backends.replay import ReplayBackend
+from trio_recipes.agents.load import RECORDING
 from trio_recipes.classes import frozen
 from trio_recipes.sessions.opening import open_runtime
-from trio_recipes.sessions.recordings import SUFFIX, recorded_answers, recording_of, write_recording
+from trio_recipes.sessions.recordings import recorded_answers, recording_of, write_recording
 from trio_recipes.store.base import open_store
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ class Replay:
         async with open_runtime(store=str(self.store), agents=agents, **options) as runtime:
             session = await runtime.start(self.folder / recipe, context)
             result = await session.wait()
-        if self.record is not None and recording.endswith(SUFFIX):
+        if self.record is not None and recording.endswith(RECORDING):
             await trio.to_thread.run_sync(self._keep, session.id, self.folder / recording)
         return result
 
     def _agents(self, recording: str) -> str | ReplayBackend:
         if self.record is not None:
             return self.record
-        name = str(self.folder / recording) if recording.endswith(SUFFIX) else recording
+        name = str(self.folder / recording) if recording.endswith(RECORDING) else recording
         return ReplayBackend(name).recalled(partial(recorded_answers, open_store()))
 
     def _keep(self, session_id: str, file: Path) -> None:
