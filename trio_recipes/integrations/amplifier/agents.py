@@ -88,8 +88,8 @@ class SpawnBackend:
 
 def strangers(coordinator: Any, steps: Iterable[AgentStep]) -> list[str]:
     """What to warn of: steps whose agents are not among those that an application says it has, if it says that."""
-    available = getattr(coordinator, "available_agents", None)
-    known = available() if callable(available) else available
+    available: Any = getattr(coordinator, "available_agents", None)
+    known: Any = available() if callable(available) else available
     if known is None:
         return []
     asked = {step.agent: step for step in steps}
