@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ FENCED = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTAL
 CODE_SPAN = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\]\(<?([^)>\s]+)>?[^)]*\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+EXTRAS = re.compile(r"trio-recipes\[([\w,]+)\]")
 PAGE = re.compile(r"\b[\w-]+\.md\b")
 WITH_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
@@ -95,6 +97,14 @@ def test_sources_send_readers_to_pages_that_are_there() -> None:
     sources = [file for folder in ("trio_recipes", "benchmarks") for file in (ROOT / folder).rglob("*.py")]
     gone = {(name_of(file), page) for file in sources for page in PAGE.findall(file.read_text()) if page not in pages}
     assert gone == set()
+
+
+def test_extras_that_people_are_told_to_install_are_there() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    texts = [file.read_text() for file in (*PAGES, *(ROOT / "trio_recipes").rglob("*.py"))]
+    told = {extra for text in texts for found in EXTRAS.findall(text) for extra in found.split(",")}
+    assert told
+    assert told <= extras.keys()
 
 
 def test_the_tests_that_the_page_on_security_names_are_there() -> None:

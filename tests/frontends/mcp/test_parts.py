@@ -233,14 +233,15 @@ def assert_cancelled(work: Work, level: Level) -> None:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_sdk_is_named_with_the_extra_to_install() -> None:
+@pytest.mark.parametrize(("package", "options"), [("mcp", []), ("hypercorn", ["--http"])])
+def test_a_missing_package_is_named_with_the_extra_to_install(package: str, options: list[str]) -> None:
     program = (
-        "import sys; sys.modules['mcp'] = None\n"
-        "from trio_recipes.frontends.cli.main import main; sys.exit(main(['mcp']))"
+        f"import sys; sys.modules['{package}'] = None\n"
+        f"from trio_recipes.frontends.cli.main import main; sys.exit(main(['mcp', *{options}]))"
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (
         2,
-        "trio-recipes: the package 'mcp' is missing: pip install 'trio-recipes[mcp]'\n",
+        f"trio-recipes: the package '{package}' is missing: pip install 'trio-recipes[mcp]'\n",
     )

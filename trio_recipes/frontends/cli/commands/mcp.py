@@ -53,8 +53,8 @@ def main(options: Namespace) -> int:
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("trio_recipes"):
             raise
-        package, extra = (missing.name or "").partition(".")[0], "mcp,web" if options.http else "mcp"
-        text = f"the package {package!r} is missing: pip install 'trio-recipes[{extra}]'"
+        package = (missing.name or "").partition(".")[0]
+        text = f"the package {package!r} is missing: pip install 'trio-recipes[mcp]'"
         raise ConfigurationError(text) from missing
 
 
