@@ -187,3 +187,39 @@ def test_a_locale_that_lacks_a_letter_is_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "its locale is ascii; set PYTHONUTF8=1" in done.stdout
     assert "Größe\n" in invoke("run", recipe, cwd=tmp_path, LC_ALL="C").stdout
+
+
+READ_ONLY = """
+mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" || exit 77
+exec "$@"
+"""
+
+
+def reading_only(store: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command for which nothing of the store can be written: root needs a mount of its own for that."""
+    command = [*PROGRAM, *arguments]
+    if os.getuid() == 0:
+        command = ["unshare", "--mount", "/bin/sh", "-c", READ_ONLY, str(store), *command]
+    done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    return done
+
+
+def test_a_store_that_can_only_be_read(session_id: str, tmp_path: Path) -> None:
+    root = open_store().layout.root
+    folders = [path for path in (root, *root.rglob("*")) if path.is_dir()]
+    try:
+        for folder in folders:
+            folder.chmod(0o500)  # for who is not root
+        for look in (["list"], ["show", session_id], ["watch", session_id]):
+            assert reading_only(root, *look, cwd=tmp_path).returncode == 0, look
+        for act in (["run", "probe.yaml"], ["clean", "--older-than", "0"]):
+            refused = reading_only(root, *act, cwd=tmp_path)
+            assert refused.returncode == 2, refused.stderr
+            assert str(root) in refused.stderr
+            assert "deleted" not in refused.stdout
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+    assert [*open_store().layout.ids()] == [session_id]

@@ -7,6 +7,7 @@ lists many goes on with the others.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,12 @@ def unreadable(database: Path, error: Exception) -> StoreUnusableError:
     """What to raise if a look failed: the file is damaged, or can't be read just now (no descriptors left, say)."""
     if _says_damage(error):
         return damaged(database, error)
-    return StoreUnusableError(f"session {database.parent.name} can't be read now ({error}): try again")
+    name, folder = database.parent.name, database.parent
+    if folder.exists() and not os.access(folder, os.W_OK):
+        return StoreUnusableError(
+            f"session {name} can't be opened ({error}): is {folder} read-only, or another user's?"
+        )
+    return StoreUnusableError(f"session {name} can't be read now ({error}): try again")
 
 
 def unwritable(database: Path, error: Exception) -> StoreUnusableError | StoreWriteError:

@@ -74,6 +74,11 @@ def file_system(place: Path, mounts: Mounts) -> str:
     return kind
 
 
+def unusable(root: Path, error: OSError) -> StoreUnusableError:
+    """What to raise if nothing can be made in a store."""
+    return StoreUnusableError(f"store {root}: {error.strerror}; name a folder that you can write with --store")
+
+
 def no_locks(root: Path, error: OSError) -> StoreUnusableError:
     """The refusal of a file system that can't lock."""
     return StoreUnusableError(

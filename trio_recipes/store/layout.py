@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from trio_recipes.errors import SessionNotFoundError, StoreTooNewError, StoreUnusableError
-from trio_recipes.store.ground import check_ground
+from trio_recipes.store.ground import check_ground, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,9 +118,7 @@ class Layout(NamedTuple):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_version(create=True)
         except OSError as error:
-            raise StoreUnusableError(
-                f"store {self.root}: {error.strerror}; name a folder that you can write with --store"
-            ) from error
+            raise unusable(self.root, error) from error
 
     def check(self) -> bool:
         """Whether there is a store here at all, without making one. Raises as :meth:`prepare` does."""

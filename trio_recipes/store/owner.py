@@ -13,7 +13,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from trio_recipes.store.ground import no_locks
+from trio_recipes.store.ground import no_locks, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,10 +44,12 @@ class RunnerLock:
         """Take the lock. The descriptor is close-on-exec; only the watchman is handed it.
 
         Raises:
-            OSError: if the store's folder can't be written.
-            StoreUnusableError: if its file system has no locks.
+            StoreUnusableError: if the store's folder can't be written, or its file system has no locks.
         """
-        self.fd = os.open(self.layout.lock(self.runner_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.fd = os.open(self.layout.lock(self.runner_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unusable(self.layout.root, error) from error
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

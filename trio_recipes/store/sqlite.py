@@ -6,7 +6,7 @@ import time
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError
+from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError, StoreWriteError
 from trio_recipes.store.layout import Layout, folder_of
 from trio_recipes.store.session_file import SessionFile
 
@@ -145,5 +145,14 @@ class SqliteStore(NamedTuple):
             return None
 
     def delete(self, session_id: str) -> bool:
-        """Remove a session and everything in it, unless somebody runs it; returns whether it is gone."""
-        return self.file(session_id).bury()
+        """Remove a session and everything in it, unless somebody runs it; returns whether it is gone.
+
+        Raises:
+            StoreWriteError: if it can't be removed, from a store that can only be read, say.
+        """
+        if not self.file(session_id).bury():
+            return False
+        folder = self.layout.session(session_id)
+        if folder.exists():
+            raise StoreWriteError(f"session {session_id} can't be deleted: is {folder} read-only, or another user's?")
+        return True
