@@ -119,7 +119,7 @@ class AgentAccount(Event):
 
 @frozen(kw_only=True)
 class AgentAnswering(AgentAccount):
-    """An answer has begun: told at its first piece, and about once a second while more comes."""
+    """An answer is coming: told when its prompt was taken, at its first piece, and about once a second from then on."""
 
     name = "agent_answering"
 

@@ -159,19 +159,16 @@ class Conversation:
         self._asked = trio.current_time()
 
     def account(self, so_far: Callable[[], AgentReply]) -> None:
-        """Tell where to ask what the answer has taken so far."""
+        """Tell where to ask what the answer has taken so far: at once, since a prompt that was read is paid for."""
         self._so_far = so_far
+        self._tell_now_and_then()
 
     def stream(self, piece: str) -> None:
         """Keep a piece of the answer on the channel ``text``; and tell now and then what the answer has taken."""
-        now = trio.current_time()
         if self._first is None:
-            self._first = now - self._asked
+            self._first, self._next = trio.current_time() - self._asked, 0.0
         self._streamed.append(piece)
         self.output("text", _encoded(piece))
-        if now >= self._next and not self.closed:
-            self._next = now + TELLING_SECONDS
-            self._tell(AgentAnswering, self._heard())
 
     def output(self, channel: str, data: bytes, *, background: bool = False) -> None:
         """Keep other output, a moment later; but at once in the background, where nobody tells which is the last."""
@@ -183,6 +180,14 @@ class Conversation:
         if channel not in self._channels:
             self._channels[channel] = Coalescer(lambda chunk: self.call.output(channel, chunk))
         self._channels[channel].write(data)
+        self._tell_now_and_then()
+
+    def _tell_now_and_then(self) -> None:
+        """What has been taken so far, for whoever comes if this runner is killed."""
+        now = trio.current_time()
+        if now >= self._next and not self.closed and (self._so_far or self._streamed):
+            self._next = now + TELLING_SECONDS
+            self._tell(AgentAnswering, self._heard())
 
     def signalled(self, pid: int, signal: str) -> None:
         """A process that answers was signalled."""
