@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 
-from trio_recipes.runtime.collector import LARGE, SELDOM, Collector
+from trio_recipes.runtime.collector import EACH, LARGE, MOST, SELDOM, Collector
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +38,20 @@ def test_the_last_run_to_end_puts_things_back() -> None:
     assert gc.get_threshold() == (700, 10, 10)
 
 
+def test_the_larger_the_loop_the_less_often_up_to_a_limit() -> None:
+    collector, other = Collector(), Collector()
+    collector.expect(LARGE)
+    other.expect(5_000)
+    assert gc.get_threshold() == (5_000 * EACH, 10, 10)
+    collector.expect(10**9)
+    assert gc.get_threshold() == (MOST, 10, 10)
+    other.expect(LARGE)
+    other.release()
+    assert gc.get_threshold() == (MOST, 10, 10)
+    collector.release()
+    assert gc.get_threshold() == (700, 10, 10)
+
+
 @pytest.mark.parametrize("chosen", [0, SELDOM * 2])
 def test_what_the_application_has_chosen_stays(chosen: int) -> None:
     gc.set_threshold(chosen, 10, 10)
@@ -52,5 +66,6 @@ def test_what_the_application_chooses_meanwhile_stays() -> None:
     collector = Collector()
     collector.expect(LARGE)
     gc.set_threshold(5000, 5, 5)
+    collector.expect(LARGE)
     collector.release()
     assert gc.get_threshold() == (5000, 5, 5)
