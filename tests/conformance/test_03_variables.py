@@ -31,7 +31,10 @@ async def test_the_order_of_precedence(tmp_path: Path) -> None:
 
 async def test_the_engines_own_variables(tmp_path: Path) -> None:
     names = "{{recipe.name}} {{recipe.version}} {{recipe.description}} {{session.project}} {{step.id}} {{step.index}}"
-    ran = await run(flat(bash("z", "true") + ASK % f"{names} {{{{session.id}}}}|{{{{session.started}}}}"), tmp_path)
+    recipe = flat(
+        bash("z", "true") + ASK % f"{names} {{{{session.id}}}}|{{{{session.started}}}}", "context: {recipe: r}"
+    )
+    ran = await run(recipe, tmp_path, session="the caller's")
     said, _, started = ran.prompts[0].partition("|")
     assert said == f"claim 1.0.0 a claim {tmp_path} ask 1 {ran.result.session_id}"
     assert started[:2] == "20"

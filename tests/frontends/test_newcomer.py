@@ -68,6 +68,11 @@ def test_a_name_that_no_variable_can_have(name: str, tmp_path: Path, capfd: pyte
     assert f"--set {name!r}: names of variables have letters, digits and '_' only" in capfd.readouterr().err
 
 
+def test_a_name_that_the_engine_has(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(write_recipe(tmp_path, QUICK)), "--set", "session=1"]) == 2
+    assert "--set session: is a variable of the engine; choose another name" in capfd.readouterr().err
+
+
 def test_variables_that_a_recipe_does_not_use_are_told(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, USES, head="context: {max_files: 3}")
     settings = [part for name in ("free=1", "max_file=2") for part in ("--set", name)]

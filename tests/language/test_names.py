@@ -52,6 +52,11 @@ def test_unknown(reference: str, words: str) -> None:
     assert (problem.field, problem.line) == ("steps[0].prompt", 6)
 
 
+def test_nobody_overrides_what_the_engine_sets() -> None:
+    recipe = parse_recipe(HEAD + "context: {session: 7}\nsteps: [{id: a, type: bash, command: 'echo {{session.id}}'}]")
+    assert check_recipe(recipe, given=["recipe"]) == []
+
+
 def test_a_caller_overrides_what_is_known_of_the_context() -> None:
     recipe = load("- {id: a, agent: x, prompt: '{{text.part}}'}", CONTEXT)
     assert undefined(recipe, "text") == []

@@ -76,7 +76,7 @@ class _Check:
     # --- the walk ---
 
     def recipe(self, recipe: Recipe, given: Iterable[str]) -> None:
-        known: Known = {**ENGINE, **recipe.context, **dict.fromkeys((*recipe.secrets, *given), ANY)}
+        known: Known = {**recipe.context, **dict.fromkeys((*recipe.secrets, *given), ANY), **ENGINE}
         self.block(recipe.steps, known, recipe.schedule)
         for stage in recipe.stages:
             self.stage(stage, known)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trio_recipes.errors import ConfigurationError
+from trio_recipes.language.fields import RESERVED
 from trio_recipes.language.report import Report
 from trio_recipes.language.source import read
 from trio_recipes.language.wording import kind_of, shown
@@ -50,6 +51,8 @@ def _setting(text: str) -> tuple[str, Value]:
         raise ConfigurationError(f"--set {shown(text)}: must be NAME=VALUE")
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"--set {shown(name)}: names of variables have letters, digits and '_' only")
+    if name in RESERVED:
+        raise ConfigurationError(f"--set {name}: is a variable of the engine; choose another name")
     return name, _parsed(value, f"--set {name}")
 
 
