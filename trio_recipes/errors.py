@@ -148,6 +148,13 @@ class StoreUnusableError(StoreError):
     """The store's address is no store: not a folder of ours, not a database, unreadable or not writable."""
 
 
+class SessionDamagedError(StoreUnusableError):
+    """A session's file says what no session can say, or not what was written. Other sessions are not affected.
+
+    ``export`` saves what can still be read; ``import`` puts that in the damaged session's place.
+    """
+
+
 class StoreTooNewError(StoreError):
     """The store was written by a newer version of this package: upgrade, or name another store with ``--store``."""
 

@@ -20,10 +20,11 @@ from typing import IO, Final
 
 from attrs import define, field, frozen
 
-from tests.campaign.lab import Lab
+from tests.campaign.lab import Lab, eventually
 from tests.campaign.testimony import Testimony, Verdict, hear, judge
 from trio_recipes.frontends.cli.main import main as command_line
 from trio_recipes.store.base import open_store
+from trio_recipes.store.owner import is_alive
 from trio_recipes.testing import CrashLab, Forks, Moment, Never, kill_at
 
 VICTIMS: Final[dict[str, Moment]] = {
@@ -224,6 +225,11 @@ class Ruin:
         for name in TIDIED:
             self.victims[f"{name}, tidied"] = session = place.run(recipe, VICTIMS[name]).session_id
             self._tidy(session)
+        eventually(self._is_at_rest, "the watchmen of the runners that were killed")
+
+    def _is_at_rest(self) -> bool:
+        layout = open_store(str(self.lab.store)).layout
+        return not any(is_alive(layout, lock.stem) for lock in layout.runners.glob("*.lock"))
 
     def _tidy(self, session: str) -> None:
         connection = open_store(str(self.lab.store)).file(session).connect()

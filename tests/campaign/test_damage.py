@@ -4,6 +4,7 @@
 """
 
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,28 @@ def test_damage_is_noticed_unless_it_hit_nothing_that_is_said(ruin: Ruin) -> Non
     assert problems == []
     assert ruin.verdicts[Verdict.REPORTED] > 1
     assert ruin.reported > 10
+
+
+def test_a_damaged_session_can_be_watched_exported_and_gone_on_with(lab: Lab, tmp_path: Path) -> None:
+    recipe = lab.write("plain", steps=[lab.step("a"), lab.step("b"), lab.step("c")])
+    done = lab.run(recipe)
+    done.ended()
+    database, archive = lab.store / "sessions" / done.session_id / "session.db", tmp_path / "saved.jsonl"
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE events SET body = replace(body, 'completed', 'cancelled') WHERE path = 'b'")
+    connection.close()
+    shown = lab.command("show", done.session_id)
+    assert shown.code == 2
+    assert "is not what was written" in shown.stderr
+    assert f"export {done.session_id} FILE" in shown.stderr
+    watched = lab.command("watch", done.session_id, "--json")
+    assert watched.code == 2
+    assert '"path":"a"' in watched.stdout
+    assert "is not what was written" in watched.stderr
+    assert lab.command("export", done.session_id, str(archive)).code == 1
+    assert "kept in" in lab.command("import", str(archive)).stdout
+    assert lab.command("resume", done.session_id).code == 0
+    assert lab.command("show", done.session_id).code == 0
 
 
 @pytest.mark.parametrize("name", ["completed", "interrupted, tidied"])

@@ -137,6 +137,38 @@ async def test_a_damaged_session_is_exported_as_far_as_it_can_be_read(tmp_path: 
     assert (await resumed(other, session_id)).status.value == "completed"
 
 
+async def test_what_can_be_read_of_a_damaged_session_takes_its_place(tmp_path: Path) -> None:
+    store, session_id = await began(tmp_path, RECIPE)
+    with sqlite3.connect(store.layout.database(session_id)) as connection:
+        connection.execute("UPDATE events SET data = x'ff' WHERE event = 'output' AND path = 'each[0]'")
+    connection.close()
+    text = exported(store, session_id)
+    with pytest.raises(ArchiveError):
+        import_session(store, text.splitlines(keepends=True)[:1])
+    assert store.is_damaged(session_id)  # who could not be imported has not taken its place
+    imported = import_session(store, io.StringIO(text))
+    assert imported.aside is not None
+    assert (imported.aside / "session.db").exists()
+    assert list(store.layout.ids()) == [session_id]
+    (tmp_path / "fine").touch()
+    assert (await resumed(store, session_id)).context["did"] == ["did a\n", "did b\n", "did c\n"]
+    with pytest.raises(SessionError, match="in this store already"):
+        import_session(store, io.StringIO(text))
+
+
+async def test_a_letter_that_changed_in_an_exported_file_is_told(tmp_path: Path) -> None:
+    store, session_id = await began(tmp_path, RECIPE)
+    text = exported(store, session_id)
+    other = open_store(str(tmp_path / "there"))
+    with pytest.raises(ArchiveError, match="their sum differs"):
+        import_session(other, io.StringIO(text.replace('"channel": "stdout"', '"channel": "stderr"', 1)))
+    assert not other.exists(session_id)
+    ending = text.splitlines()[-1]
+    older = json.dumps({name: value for name, value in json.loads(ending).items() if name != "crc"})
+    import_session(other, io.StringIO(text.replace(ending, older)))  # as older versions wrote it
+    assert other.exists(session_id)
+
+
 async def test_nothing_readable_is_said_to_be_so(tmp_path: Path) -> None:
     store, session_id = await began(tmp_path, RECIPE)
     store.layout.database(session_id).write_bytes(b"nothing" * 2000)

@@ -130,6 +130,16 @@ def test_entries_that_nobody_can_read_are_replaced(store: SqliteStore) -> None:
         assert statuses(store) == {ID: SessionStatus.CANCELLED}
 
 
+def test_a_letter_that_changed_in_the_cache_is_not_where_a_session_stands(store: SqliteStore) -> None:
+    finished(store)
+    list(store.standings())
+    connection = sqlite3.connect(store.layout.root / "index.db")
+    connection.execute("UPDATE sessions SET standing = replace(standing, 'cancelled', 'completed')")
+    connection.commit()
+    connection.close()
+    assert statuses(store) == {ID: SessionStatus.CANCELLED}
+
+
 def test_a_cache_that_can_not_be_written_harms_nobody(store: SqliteStore) -> None:
     finished(store)
     (store.layout.root / "index.db").mkdir()

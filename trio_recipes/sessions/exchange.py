@@ -30,11 +30,13 @@ class Imported:
         session_id: the id that it had there, too.
         ending: what the archive says of itself.
         again: scopes that had finished and run again when it is resumed: their result held a secret.
+        aside: where the damaged session is now whose place it has taken, if it has.
     """
 
     session_id: str
     ending: Ending
     again: tuple[str, ...] = ()
+    aside: Path | None = None
 
 
 def export_session(store: SqliteStore, session: str, stream: TextIO) -> Ending:
@@ -58,6 +60,8 @@ def export_session(store: SqliteStore, session: str, stream: TextIO) -> Ending:
 def import_session(store: SqliteStore, stream: Iterable[str], *, project: str | Path | None = None) -> Imported:
     """Take a session into a store. Nothing of it runs until it is resumed; who resumes it runs what it holds.
 
+    One of the same name that is damaged makes room for it, and is kept in a folder beside it.
+
     Args:
         store: where it is to be.
         stream: the lines that :func:`export_session` wrote.
@@ -65,16 +69,29 @@ def import_session(store: SqliteStore, stream: Iterable[str], *, project: str | 
 
     Raises:
         ArchiveError: if this is nothing that was exported, or was changed; nothing is made then.
-        SessionError: if the store has this session already.
+        SessionError: if the store has this session already, and it is not damaged or somebody runs it.
     """
     reader = ArchiveReader(iter(stream))
     file = store.file(reader.session_id)
-    if store.exists(reader.session_id):
-        raise SessionError(f"session {reader.session_id} is in this store already; `clean` or another --store")
+    aside = _make_room(store, reader.session_id)
     arrival = _Arrival(reader, None if project is None else str(Path(project).resolve()))
-    restore(file, arrival.events())
+    try:
+        restore(file, arrival.events())
+    except BaseException:
+        if aside is not None:
+            aside.rename(store.layout.session(reader.session_id))
+        raise
     assert reader.ending is not None
-    return Imported(reader.session_id, reader.ending, arrival.again)
+    return Imported(reader.session_id, reader.ending, arrival.again, aside)
+
+
+def _make_room(store: SqliteStore, session_id: str) -> Path | None:
+    """Where a damaged session of this name is from now on; None if there is none."""
+    if not store.exists(session_id):
+        return None
+    if not store.is_damaged(session_id):
+        raise SessionError(f"session {session_id} is in this store already; `clean` or another --store")
+    return store.set_aside(session_id)
 
 
 @define(eq=False)

@@ -4,10 +4,11 @@
 
     {"trio_recipes_archive": 1, "session_id": "…"}
     [seq, run, at, event, path, body, data in base64 or null]         one line an event, in order
-    {"events": 12, "masked": ["step", …], "damage": null}
+    {"events": 12, "masked": ["step", …], "damage": null, "crc": 2774363562}
 
 The events are a prefix of the session's: all of them, unless its database was damaged or the file was cut off. Any
-prefix is a session that a crash could have left. ``masked`` names the scopes whose result held a secret.
+prefix is a session that a crash could have left. ``masked`` names the scopes whose result held a secret. ``crc`` is the
+check sum of the lines before (zlib's, of UTF-8, with the ends of lines); older versions wrote none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import base64
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeGuard
+from zlib import crc32
 
 from attrs import field
 
@@ -59,20 +61,36 @@ def write_archive(file: SessionFile, stream: TextIO) -> Ending:
         SessionNotFoundError: if there is no such session.
         StoreUnusableError: if not even its first event can be read.
     """
-    print(json.dumps({_MARK: VERSION, "session_id": file.session_id}), file=stream)
-    reader = _Reader(file)
+    reader, out = _Reader(file), _Summed(stream)
+    out.line(json.dumps({_MARK: VERSION, "session_id": file.session_id}))
     masked: dict[str, None] = {}
     count = 0
     for stamped in reader.events():
         if _holds_secret(stamped.event):
             masked[stamped.event.path] = None
-        print(_line(shown(stamped)), file=stream)
+        out.line(_line(shown(stamped)))
         count += 1
     if not count:
         raise file.damaged(reader.damage or "it has no events")
     ending = Ending(count, tuple(masked), reader.damage)
-    print(json.dumps({"events": count, "masked": ending.masked, "damage": ending.damage}), file=stream)
+    out.line(json.dumps({"events": count, "masked": ending.masked, "damage": ending.damage, "crc": out.crc}))
     return ending
+
+
+@define(eq=False)
+class _Summed:
+    """Lines on their way out, and their check sum so far."""
+
+    stream: TextIO
+    crc: int = field(default=0, init=False)
+
+    def line(self, text: str) -> None:
+        print(text, file=self.stream)
+        self.crc = _sum(f"{text}\n", self.crc)
+
+
+def _sum(line: str, before: int) -> int:
+    return crc32(line.encode("utf-8", "surrogatepass"), before)
 
 
 @define(eq=False)
@@ -117,9 +135,11 @@ class ArchiveReader:
     lines: Iterator[str]
     session_id: str = field(init=False)
     ending: Ending | None = field(default=None, init=False)
+    _crc: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        head = _parsed(next(self.lines, ""), 1)
+        first = next(self.lines, "")
+        head, self._crc = _parsed(first, 1), _sum(first, 0)
         if not isinstance(head, dict) or not isinstance(head.get("session_id"), str) or _MARK not in head:
             raise ArchiveError("line 1: this is no session that trio-recipes exported")
         if head[_MARK] != VERSION:
@@ -138,8 +158,9 @@ class ArchiveReader:
                 break
             value = _parsed(line, number + 1)
             if isinstance(value, dict):
-                self.ending = _ending(value, number - 1)
+                self.ending = _ending(value, number - 1, self._crc)
                 return
+            self._crc = _sum(line, self._crc)
             yield self._event(value, number)
         self.ending = Ending(number, damage="the file was cut off")
 
@@ -169,10 +190,12 @@ def _parsed(line: str, number: int) -> Any:
         raise ArchiveError(f"line {number}: this is not JSON: {error}") from None
 
 
-def _ending(value: dict[str, Any], count: int) -> Ending:
+def _ending(value: dict[str, Any], count: int, crc: int) -> Ending:
     masked, damage = value.get("masked"), value.get("damage")
     if value.get("events") != count or not _is_texts(masked) or not (damage is None or isinstance(damage, str)):
         raise ArchiveError(f"line {count + 2}: the last line does not fit the {count} events before it")
+    if value.get("crc", crc) != crc:
+        raise ArchiveError(f"the {count + 1} lines before the last one are not what was exported: their sum differs")
     return Ending(count, tuple(masked), damage)
 
 

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from trio_recipes.errors import StoreUnusableError, StoreWriteError
+from trio_recipes.errors import SessionDamagedError, StoreUnusableError, StoreWriteError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,13 +49,13 @@ def is_time(at: object) -> bool:
     return isinstance(at, int) and 0 <= at < _YEAR_10000
 
 
-def damaged(database: Path, error: Exception | str) -> StoreUnusableError:
+def damaged(database: Path, error: Exception | str) -> SessionDamagedError:
     """What to raise if a session's file is damaged; its folder bears the session's id."""
     strange = isinstance(error, NONSENSE) and not isinstance(error, RecordError)
     what, name = f"{type(error).__name__}: {error}" if strange else str(error), database.parent.name
-    return StoreUnusableError(
+    return SessionDamagedError(
         f"session {name} can't be read ({what[:200]}): {database} is damaged or no database; other sessions are not "
-        f"affected, and `export {name} FILE` saves what can still be read of this one"
+        f"affected. `export {name} FILE` saves what can still be read, and `import FILE` puts that in its place"
     )
 
 

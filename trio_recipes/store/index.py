@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Final
 
 from trio_recipes.progress.standing import Standing
 from trio_recipes.statuses import Level, SessionStatus
+from trio_recipes.store import sums
 
 if TYPE_CHECKING:
     from trio_recipes.store.layout import Layout
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _BUSY_SECONDS: Final = 0.2
 _SETTLED_SECONDS: Final = 2.0
 """A file that has changed just now may change again within one tick of the file system's clock."""
 _LARGEST: Final = 20_000
 """Characters of an entry: one with large variables is read from its own file."""
-_COLUMNS: Final = "id TEXT PRIMARY KEY, stamp TEXT NOT NULL, standing TEXT NOT NULL"
+_COLUMNS: Final = "id TEXT PRIMARY KEY, stamp TEXT NOT NULL, standing TEXT NOT NULL, crc INTEGER NOT NULL"
 
 
 class Index:
@@ -45,7 +46,7 @@ class Index:
     def standing(self, session_id: str) -> Standing | None:
         """Where a session stands, if that is known and still so."""
         known = self._known.get(session_id)
-        if known is None or known[0] != self.stamp(session_id):
+        if known is None or known[0] != self.stamp(session_id) or known[2] != _sum(session_id, *known[:2]):
             return None
         with suppress(ValueError, TypeError, KeyError):  # not written by us: read again, and written over
             return _from_json(known[1])
@@ -86,20 +87,20 @@ class Index:
         with suppress(sqlite3.Error, OSError), closing(self._open()) as connection, connection:
             connection.execute(f"CREATE TABLE IF NOT EXISTS sessions ({_COLUMNS}) WITHOUT ROWID")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
-            known = [(name, *entry) for name, entry in self._learned.items() if entry is not None]
-            connection.executemany("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", known)
+            known = [(name, *entry, _sum(name, *entry)) for name, entry in self._learned.items() if entry is not None]
+            connection.executemany("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)", known)
             gone = [(name,) for name, entry in self._learned.items() if entry is None]
             connection.executemany("DELETE FROM sessions WHERE id = ?", gone)
 
-    def _load(self) -> dict[str, tuple[str, str]]:
+    def _load(self) -> dict[str, tuple[str, str, int]]:
         if not os.path.exists(self._file):  # noqa: PTH110
             return {}
         try:
             with closing(self._open()) as connection:
                 if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                     raise sqlite3.DatabaseError("another version's")
-                rows = connection.execute("SELECT id, stamp, standing FROM sessions").fetchall()
-                return {name: (stamp, standing) for name, stamp, standing in rows}
+                rows = connection.execute("SELECT id, stamp, standing, crc FROM sessions").fetchall()
+                return {name: (stamp, standing, crc) for name, stamp, standing, crc in rows}
         except (sqlite3.OperationalError, OSError):  # busy, or not to be read: next time
             return {}
         except sqlite3.DatabaseError:
@@ -110,6 +111,11 @@ class Index:
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # readable by its user only
         return sqlite3.connect(self._file, timeout=_BUSY_SECONDS)
+
+
+def _sum(session_id: str, stamp: str, standing: str) -> int:
+    """Or a letter that changed in the cache would be where a session stands."""
+    return sums.of(sums.seed(session_id, "index"), stamp, standing)
 
 
 def _to_json(standing: Standing) -> str:

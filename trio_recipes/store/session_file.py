@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeV
 from trio_recipes.errors import (
     OwnershipLostError,
     SessionBusyError,
+    SessionDamagedError,
     SessionNotFoundError,
     StoreUnusableError,
     StoreWriteError,
@@ -176,7 +177,7 @@ class SessionFile(NamedTuple):
             raise SessionNotFoundError(f"no session {self.session_id} in {self.layout.root}; `list --all` shows them")
         return file
 
-    def damaged(self, error: Exception | str) -> StoreUnusableError:
+    def damaged(self, error: Exception | str) -> SessionDamagedError:
         """What to raise if the session says what no session can say."""
         return damage.damaged(self.layout.database(self.session_id), error)
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import time
-from itertools import groupby
+from contextlib import suppress
+from itertools import count, groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from trio_recipes.errors import SessionError, SessionNotFoundError, StoreError, StoreWriteError
+from trio_recipes.errors import (
+    SessionBusyError,
+    SessionDamagedError,
+    SessionError,
+    SessionNotFoundError,
+    StoreError,
+    StoreWriteError,
+)
 from trio_recipes.store.layout import Layout, folder_of
+from trio_recipes.store.owner import describe, is_alive
 from trio_recipes.store.session_file import SessionFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from trio_recipes.progress.standing import Standing
     from trio_recipes.store.index import Index
@@ -143,6 +153,37 @@ class SqliteStore(NamedTuple):
             return time.time() - self.layout.session(session_id).stat().st_mtime
         except FileNotFoundError:
             return None
+
+    def is_damaged(self, session_id: str) -> bool:
+        """Whether anything in a session's file is not what was written; all of it is read.
+
+        Raises:
+            SessionNotFoundError: if there is no such session.
+            StoreUnusableError: if it can't be read now.
+        """
+        file = self.file(session_id)
+        try:
+            with file.reading() as connection:
+                file.standing(connection)
+                file.rows(connection)
+        except SessionDamagedError:
+            return True
+        return False
+
+    def set_aside(self, session_id: str) -> Path:
+        """Take a session out of the store, and keep its folder under a name that is no session's; returns that.
+
+        Raises:
+            SessionBusyError: if somebody runs it, as far as can be read.
+        """
+        file = self.file(session_id)
+        with suppress(StoreError), file.reading() as connection:
+            _, runner, about = file.owner(connection)
+            if runner is not None and is_alive(self.layout, runner):
+                raise SessionBusyError(session_id, describe(about))
+        folder = self.layout.session(session_id)
+        names = (folder.with_name(f"{session_id}.damaged{number or ''}") for number in count())
+        return folder.rename(next(name for name in names if not name.exists()))
 
     def delete(self, session_id: str) -> bool:
         """Remove a session and everything in it, unless somebody runs it; returns whether it is gone.

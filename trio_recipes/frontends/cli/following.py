@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_recipes.errors import StoreUnusableError
 from trio_recipes.frontends.cli.outlet import STDOUT
 from trio_recipes.frontends.cli.telling import HumanTeller, JsonTeller
 from trio_recipes.progress.masked import shown
+from trio_recipes.store import records
 from trio_recipes.store.codec import from_row
 
 if TYPE_CHECKING:
@@ -38,5 +40,13 @@ def print_new(file: SessionFile, teller: Teller, after: int) -> int:
 
 
 def _read(file: SessionFile, after: int) -> list[EventRow]:
-    with file.reading() as connection:
-        return file.rows(connection, after, _BATCH)
+    """The next events; of a damaged session those that can be read, until there is none."""
+    found: list[EventRow] = []
+    try:
+        with file.reading() as connection:
+            for row in records.events(connection, file.session_id, after, _BATCH):
+                found.append(row)
+    except StoreUnusableError:
+        if not found:
+            raise
+    return found

@@ -48,6 +48,8 @@ def main(options: Namespace) -> int:
 
 def _tell(imported: Imported, project: str) -> None:
     STDOUT.line(f"session {imported.session_id}: {counted(imported.ending.events, 'event')}")
+    if imported.aside:
+        STDOUT.line(f"the damaged one is kept in {imported.aside}")
     if imported.ending.damage:
         STDOUT.line(f"not all of it was there: {printable(imported.ending.damage)}")
     if imported.again:
