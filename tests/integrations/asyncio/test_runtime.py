@@ -185,6 +185,13 @@ def test_a_session_nobody_can_hold_any_more_is_stopped(lab: Lab) -> None:
     Host()(main)
 
 
+def test_nothing_is_missing_that_there_is_in_trio() -> None:
+    trios = trio_recipes.Runtime
+    methods = {name for name in dir(trios) if callable(getattr(trios, name)) and not name.startswith("_")}
+    assert methods > {"start", "drain", "list"}
+    assert methods <= {*dir(Runtime)}
+
+
 def test_the_wrong_door_says_which_is_the_right_one() -> None:
     async def main() -> None:
         with pytest.raises(ConfigurationError, match=r"use the one of trio_recipes.integrations.asyncio"):

@@ -81,6 +81,11 @@ class Runtime:
         """What :meth:`resume` (with ``path``: :meth:`resume_from`) would do, scope by scope; nothing is changed."""
         return await in_trio(partial(self.trio.plan, *args, **options))
 
+    @method_like(TrioRuntime.finish)
+    async def finish(self, *args: Any, **options: Any) -> Session:
+        """Run only the clean-up of a session that was cancelled or denied while nobody ran it."""
+        return await _held(partial(self.trio.finish, *args, **options))
+
     def get(self, session_id: str) -> Session:
         """A session that runs here; or that has ended, as long as somebody holds it.
 
