@@ -269,7 +269,8 @@ def test_events_are_replayed_and_followed(host: Host, lab: Lab) -> None:
             names: list[str] = []
             async for stamped in session.events():
                 names.append(stamped.event.name)
-                if names.count("scope_started") == 3 and lab.begun("second"):
+                if stamped.event.name == "scope_started" and names.count("scope_started") == 3:
+                    await until(lambda: lab.begun("second"))
                     lab.release()
             assert (names[0], names[-1]) == ("session_created", "run_ended")
             assert [stamped.seq async for stamped in session.events(after=len(names) - 1)] == [len(names)]
