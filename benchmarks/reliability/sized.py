@@ -86,7 +86,7 @@ def measure(kind: str, count: int, folder: Path) -> dict[str, Any]:
     file = folder / "large.yaml"
     file.write_text(recipe(kind, count), encoding="utf-8")
     before = peak()
-    session_id, ran = timed(partial(trio.run, run, file, folder / "store"))
+    session_id, ran = timed(lambda: trio.run(run, file, folder / "store"))
     memory = peak()
     store = open_store(str(folder / "store"))
     _, stood = timed(partial(store.standing, session_id))
