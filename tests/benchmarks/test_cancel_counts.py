@@ -18,6 +18,7 @@ from benchmarks.waiting import Waiting, settled
 from trio_recipes.events import SessionStatus
 from trio_recipes.runtime.scope import Scope
 from trio_recipes.sessions.opening import open_runtime
+from trio_recipes.sessions.runtime import Runtime
 from trio_recipes.sessions.session import Session
 from trio_recipes.store.writer import Writer
 
@@ -82,17 +83,22 @@ class Count:
             self.woken = Counting.woken
 
 
-async def cancelled(folder: Path) -> Count:
+async def cancelled(runtime: Runtime, waiting: Waiting, leaves: int) -> Count:
     """Cancel steps that all wait, everything about them durable."""
-    count, waiting = Count(), Waiting()
-    async with open_runtime(store=folder, functions={"wait": waiting}, agents="echo") as runtime:
-        session = await parallel("wait", LEAVES).start(runtime)
-        await settled(session, waiting, LEAVES)
-        with count.until_the_last_scope_ends(session):
-            session.cancel(immediate=True)
-            result = await session.wait()
-        assert result.status is SessionStatus.CANCELLED
+    count = Count()
+    session = await parallel("wait", leaves).start(runtime)
+    await settled(session, waiting, leaves)
+    with count.until_the_last_scope_ends(session):
+        session.cancel(immediate=True)
+        result = await session.wait()
+    assert result.status is SessionStatus.CANCELLED
     return count
+
+
+async def in_new_runtime(folder: Path) -> Count:
+    waiting = Waiting()
+    async with open_runtime(store=folder, functions={"wait": waiting}, agents="echo") as runtime:
+        return await cancelled(runtime, waiting, LEAVES)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +111,7 @@ def count(tmp_path_factory: pytest.TempPathFactory) -> Count:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Writer, "start", counted)
-        return trio.run(cancelled, tmp_path_factory.mktemp("cancelled"))
+        return trio.run(in_new_runtime, tmp_path_factory.mktemp("cancelled"))
 
 
 def test_a_leaf_takes_few_calls(count: Count) -> None:
@@ -118,3 +124,18 @@ def test_no_garbage_is_looked_for(count: Count) -> None:
 
 def test_the_writer_is_not_woken(count: Count) -> None:
     assert count.woken == 0
+
+
+async def test_a_cancelled_leaf_leaves_nothing_for_the_collector(tmp_path: Path) -> None:
+    """An exception that is part of a cycle keeps the frames that it has passed through, and all that they know."""
+    waiting = Waiting()
+    async with open_runtime(store=tmp_path / "store", functions={"wait": waiting}, agents="echo") as runtime:
+        await cancelled(runtime, waiting, 1)
+        gc.collect()
+        gc.disable()
+        try:
+            await cancelled(runtime, waiting, LEAVES)
+            garbage = gc.collect()
+        finally:
+            gc.enable()
+    assert garbage / LEAVES < 10

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+import trio
+
 from trio_recipes.classes import define
 from trio_recipes.events import Cancellation, Level, ScopeStatus, Source
 from trio_recipes.progress.asks import Answer, Ask, Child, Fan, Guarded, Next
@@ -18,8 +20,6 @@ from trio_recipes.progress.outcome import Outcome, completed
 from trio_recipes.runtime.scope import concurrent
 
 if TYPE_CHECKING:
-    import trio
-
     from trio_recipes.runtime.context import RunContext
     from trio_recipes.runtime.scope import Scope
 
@@ -32,6 +32,7 @@ async def fan_out(run: RunContext, answer: AnswerAsk, fan: Fan, scope: Scope) ->
     async with concurrent() as nursery:
         work = _Fanned(run, answer, fan, scope, nursery, [None] * fan.count, deque(fan.first))
         work.fill()
+    await trio.lowlevel.checkpoint_if_cancelled()  # for all the children that were cancelled
     return work.outcomes
 
 
@@ -99,6 +100,8 @@ class _Fanned:
                 self._ended(index, answer)
                 taken = self._take()
                 self.fill()
+        except trio.Cancelled:  # noqa: ASYNC103  raised again by `fan_out`, once instead of in a group of thousands
+            pass
         finally:
             self.running -= 1
             if self.running:

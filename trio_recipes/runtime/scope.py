@@ -217,12 +217,17 @@ async def concurrent() -> AsyncGenerator[trio.Nursery]:
     Raises:
         InternalError: if a child raised anything else: failures of steps are values here.
     """
+    error: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
         error = collapse(group)
-        raise error from error.__cause__
+    if error is not None:  # not within the handler: the group would hold the error, and the error the group
+        try:
+            raise error
+        finally:
+            del error
 
 
 def collapse(group: BaseExceptionGroup[BaseException]) -> BaseException:
