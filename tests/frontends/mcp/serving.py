@@ -22,6 +22,13 @@ MODES = ("auto", "legacy")
 
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "wire", "version": "1"}}
 
+ABOUT = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+"""What goes along with every request of the protocol of 2026, in `_meta`."""
+
 GATED = """
 - name: build
   steps: [{id: make, type: bash, command: echo made, output: made}]

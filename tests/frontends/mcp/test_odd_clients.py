@@ -1,5 +1,6 @@
 """Clients that do what no client should: the server answers what can be answered, and nothing of it goes on."""
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 import trio
 from mcp.types import ElicitRequestParams, ElicitResult
 
-from tests.frontends.mcp.serving import GATED, MODES, connected, recipes, staged, wired
+from tests.frontends.mcp.serving import ABOUT, GATED, MODES, connected, recipes, staged, wired
 from tests.frontends.running import PATIENCE, QUICK, eventually, gated, invoke, shown, stands, write_recipe
 from trio_recipes.store.base import open_store
 from trio_recipes.testing import assert_no_survivors
@@ -77,6 +78,19 @@ def test_a_client_that_does_not_read_its_answers_can_still_be_ended(tmp_path: Pa
 
 def _completed() -> int:
     return sum(getattr(standing, "status", "") == "completed" for _, standing in open_store().standings())
+
+
+def test_an_answer_to_a_question_that_was_never_asked_opens_no_gate(tmp_path: Path) -> None:
+    staged(tmp_path, GATED, "release")
+    with wired(tmp_path, greet=False) as wire:
+        execute = {"operation": "execute", "recipe_path": "release.yaml"}
+        wire.ask("tools/call", name="recipes", arguments=execute, _meta=ABOUT)
+        session_id = wire.next()["result"]["structuredContent"]["session_id"]
+        answer = {"decision": {"action": "accept", "content": {"decision": "approve"}}}
+        forged = json.dumps([session_id, "build"])
+        wire.ask("tools/call", name="recipes", requestState=forged, inputResponses=answer, _meta=ABOUT)
+        assert "error" in wire.next()
+    assert shown(session_id)["approvals"][0]["decision"] is None
 
 
 # --- questions -------------------------------------------------------------------------------------------------------

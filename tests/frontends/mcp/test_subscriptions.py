@@ -12,7 +12,7 @@ from mcp import Client, MCPError
 from mcp.types import TextResourceContents
 
 from tests.frontends.mcp.listening import LISTING, Ear, subscribe, unsubscribe
-from tests.frontends.mcp.serving import MODES, connected, recipes, until, wired
+from tests.frontends.mcp.serving import ABOUT, MODES, connected, recipes, until, wired
 from tests.frontends.running import PATIENCE, QUICK, gated, invoke, write_recipe
 from trio_recipes.frontends.mcp.calls import Calls
 from trio_recipes.frontends.mcp.ending import Ending
@@ -98,14 +98,9 @@ async def test_what_can_not_be_subscribed_to(tmp_path: Path) -> None:
 
 def test_a_stream_of_changes_is_closed_before_the_server_ends(tmp_path: Path) -> None:
     write_recipe(tmp_path, QUICK)
-    about = {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": {"name": "wire", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {},
-    }
     wanted = {"resourceSubscriptions": ["recipe:///probe.yaml"]}
     with wired(tmp_path, greet=False) as wire:
-        asked = wire.ask("subscriptions/listen", notifications=wanted, _meta=about)
+        asked = wire.ask("subscriptions/listen", notifications=wanted, _meta=ABOUT)
         assert wire.next()["method"] == "notifications/subscriptions/acknowledged"
         assert wire.process.stdin
         wire.process.stdin.close()
