@@ -1,6 +1,8 @@
 """The end of a runtime in an asyncio application: what it waits for, what it stops, and when it is cut short."""
 
 import asyncio
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trio
@@ -9,7 +11,7 @@ from tests.campaign.lab import Lab
 from tests.integrations.asyncio.loops import Host, until
 from tests.integrations.asyncio.test_runtime import by_cancel, opened, two_steps
 from trio_recipes import Level, SessionStatus, Source
-from trio_recipes.integrations.asyncio import Session
+from trio_recipes.integrations.asyncio import Session, drained
 
 
 def test_leaving_waits_for_sessions(lab: Lab) -> None:
@@ -98,3 +100,50 @@ def test_drain_lets_steps_finish_within_the_grace_period(host: Host, lab: Lab) -
             assert levels == [Level.IMMEDIATE, Level.GRACEFUL]
 
     host(main)
+
+
+def test_drained_begins_when_the_signal_comes_and_calls_the_hosts_handler(host: Host, lab: Lab) -> None:
+    recipe = two_steps(lab)
+    heard: list[int] = []
+
+    async def main() -> None:
+        async with opened(lab) as runtime:
+            async with drained(runtime, 60):
+                session = await runtime.start(recipe)
+                await until(lambda: lab.begun("second"))
+                signal.raise_signal(signal.SIGTERM)
+                await until(lambda: session.status is SessionStatus.CANCELLING)
+                assert heard == [signal.SIGTERM]
+                signal.raise_signal(signal.SIGTERM)
+                result = await session.wait()
+            assert signal.getsignal(signal.SIGTERM) == take
+        assert result.cancellation
+        assert (result.cancellation.source, result.cancellation.level) == (Source.SIGNAL, Level.IMMEDIATE)
+
+    def take(number: int, _frame: object) -> None:
+        heard.append(number)
+
+    before = signal.signal(signal.SIGTERM, take)
+    try:
+        host(main)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM] * 2
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_drained_sets_no_handler_where_there_is_none_and_drains_in_the_end(lab: Lab, threaded: bool) -> None:
+    recipe = two_steps(lab)
+
+    async def main() -> Session:
+        async with opened(lab) as runtime, drained(runtime, 0):
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            session: Session = await runtime.start(recipe)
+            await until(lambda: lab.begun("second"))
+        return session
+
+    with ThreadPoolExecutor(1) as thread:  # no handlers there at all
+        session = thread.submit(Host(), main).result() if threaded else Host()(main)
+    assert session.result
+    assert session.result.cancellation
+    assert session.result.cancellation.level is Level.IMMEDIATE
