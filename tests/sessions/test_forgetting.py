@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from trio_recipes import open_runtime
-from trio_recipes.errors import SessionBusyError, SessionError, SessionNotFoundError
+from trio_recipes.errors import ApprovalGatePausedError, SessionBusyError, SessionError, SessionNotFoundError
 from trio_recipes.events import RunEnded, SessionStatus
 from trio_recipes.language.load import parse_recipe
 from trio_recipes.progress.fold import Progress
@@ -131,6 +131,9 @@ async def test_a_paused_session_is_asked_after_too(tmp_path: Path) -> None:
         assert (result.status, result.current_step) == (SessionStatus.PAUSED, "one")
         assert result.gate is not None
         assert result.gate.asked.prompt == "ok?"
+        await runtime.approve(live.session_id, "one")
+        with pytest.raises(ApprovalGatePausedError, match="one"):  # until it is resumed
+            (await runtime.result(live.session_id)).unwrap()
 
 
 async def test_what_has_not_ended_has_no_result(tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_recipes.errors import SessionBusyError, SessionError
-from trio_recipes.sessions.approvals import waiting_gates
 from trio_recipes.sessions.history import read_history
-from trio_recipes.sessions.result import SessionResult
+from trio_recipes.sessions.result import SessionResult, gates_at_end
 from trio_recipes.sessions.session import public_context
 from trio_recipes.store.owner import describe
 
@@ -41,5 +40,5 @@ def recorded_result(file: SessionFile) -> SessionResult:
         cancellation=ended.cancellation if ended else None,
         current_step=ended.current_step if ended else None,
         still_running=ended.still_running if ended else (),
-        gates=tuple(waiting_gates(history)),
+        gates=gates_at_end(history.progress, ended.current_step) if ended else (),
     )

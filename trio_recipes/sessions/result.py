@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from trio_recipes.events import Cancellation, Holdout
     from trio_recipes.failure import Failure
+    from trio_recipes.progress.fold import Progress
     from trio_recipes.progress.record import GateRecord
     from trio_recipes.values import Value
 
@@ -93,3 +94,8 @@ class SessionResult:
         if self.failure is not None:
             raise StepFailedError(self.session_id, self.failure)
         raise InternalError(f"session {self.session_id} ended as {self.status} without a reason")
+
+
+def gates_at_end(progress: Progress, current_step: str | None) -> tuple[GateRecord, ...]:
+    """Those that a session waits at when its run ends; if all were decided meanwhile, the one where it paused."""
+    return tuple(progress.open_gates) or tuple(filter(None, [progress.gates.get(current_step or "")]))

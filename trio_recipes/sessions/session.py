@@ -31,7 +31,7 @@ from trio_recipes.runtime.scope import concurrent
 from trio_recipes.sessions import describing
 from trio_recipes.sessions.ending import Conclusion
 from trio_recipes.sessions.requesting import request, start
-from trio_recipes.sessions.result import SessionResult
+from trio_recipes.sessions.result import SessionResult, gates_at_end
 from trio_recipes.sessions.wake import listen
 from trio_recipes.store.codec import cancellation_from_json, cancellation_to_json, decision_from_json, from_row
 from trio_recipes.store.records import RequestRow
@@ -345,7 +345,7 @@ class Session:
             cancellation=ended.cancellation,
             current_step=ended.current_step,
             still_running=ended.still_running,
-            gates=tuple(progress.open_gates) or tuple(filter(None, [progress.gates.get(ended.current_step or "")])),
+            gates=gates_at_end(progress, ended.current_step),
             error=error or self.log.failure,
             mask=self.mask,
         )
