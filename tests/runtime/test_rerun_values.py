@@ -136,6 +136,13 @@ async def test_a_step_whose_condition_had_it_skipped_runs_once_it_holds(autojump
     assert world.variables["_skipped_steps"] == []
 
 
+async def test_so_does_a_loop_of_such_steps(autojump_clock: MockClock) -> None:
+    loop = '{id: l, type: bash, command: "do {{item}}", foreach: "{{n}}", collect: all, condition: "{{up}} == fresh"}'
+    world = World(recipe(f"steps: [{PICK}, {loop}, {WORK}]", head="context: {n: [1, 2]}"))
+    assert await stopped_and_resumed(world, "old", "fresh") == ["l[0]", "l[1]"]
+    assert world.variables["all"] == ["do 1", "do 2"]
+
+
 async def test_one_that_was_interrupted_and_skipped_for_that_stays_so(autojump_clock: MockClock) -> None:
     step = "{id: s, type: bash, command: s, on_interrupt: skip}"
     world = picks(World(recipe(f"steps: [{PICK}, {step}, {WORK}]")), 1, 2, 3)

@@ -9,7 +9,7 @@ from attrs import Factory, field
 
 from trio_recipes.classes import define
 from trio_recipes.events import ScopeStatus
-from trio_recipes.progress.asks import Guarded, Pass
+from trio_recipes.progress.asks import Enter, Guarded, Pass
 from trio_recipes.progress.fold import LEAVES
 from trio_recipes.progress.outcome import GOES_ON
 from trio_recipes.progress.path import cleanups_behind, in_cleanup
@@ -101,6 +101,8 @@ class RunContext:
             return True
         if isinstance(ask, Pass) and (mismatch(record, ask) or (self.reran and _was_skipped(record, ask))):
             return True
+        if isinstance(ask, (Enter, Guarded)) and self.reran and record.status in GOES_ON:
+            return True  # of a loop that was skipped, the record is like its step's
         return self.enters(record)
 
     def enters(self, record: Record) -> bool:
