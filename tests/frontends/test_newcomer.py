@@ -104,6 +104,18 @@ def test_a_context_that_is_not_there_or_no_text(tmp_path: Path, capfd: pytest.Ca
         assert capfd.readouterr().err == f"trio-recipes: --context {file}: {says}\n"
 
 
+@pytest.mark.parametrize("command", [["run", "r"], ["import", "f"], ["agents"], ["mcp"]])
+def test_a_project_that_is_no_folder(command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (file := tmp_path / "file").touch()
+    assert main([*command, "--project", str(file)]) == 2
+    assert capfd.readouterr().err == f"trio-recipes: --project {file}: there is no such folder\n"
+
+
+def test_an_import_does_not_read_a_device_to_its_end(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "/dev/zero"]) == 2
+    assert "/dev/zero: line 1: this is no session that trio-recipes exported" in capfd.readouterr().err
+
+
 # --- help --------------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, HelpFormatter, Namespace, RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
+from trio_recipes.errors import ConfigurationError
 from trio_recipes.frontends.cli.commands import COMMANDS, load
 
 if TYPE_CHECKING:
@@ -102,6 +103,16 @@ def _refuse(name: str) -> NoReturn:
     hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
     sys.stderr.write(f"{PROG}: there is no command {name!r}; {hint}\n")
     raise SystemExit(2)
+
+
+def check_project(folder: str | None) -> None:
+    """Refuse a ``--project`` that is no folder.
+
+    Raises:
+        ConfigurationError: if it is none.
+    """
+    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112  pathlib is not loaded here
+        raise ConfigurationError(f"--project {folder}: there is no such folder")
 
 
 def seconds(text: str) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_recipes.frontends.cli.exits import FAILED, OK, REFUSED
 from trio_recipes.frontends.cli.outlet import STDERR, STDOUT
+from trio_recipes.frontends.cli.parsing import check_project
 from trio_recipes.frontends.printable import in_one_line, printable
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def main(options: Namespace) -> int:
     from trio_recipes.agents.listing import seats_configured  # noqa: PLC0415  not for --help
     from trio_recipes.agents.load import configured_agents  # noqa: PLC0415
 
+    check_project(options.project)
     project = str(Path(options.project or ".").resolve())
     known = configured_agents(options.agents, project)
     seats = _seats(options.recipe, project, known) if options.recipe else [*seats_configured(known)]

@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trio_recipes.errors import ArchiveError, ConfigurationError, RecipesError
+from trio_recipes.errors import ArchiveError, RecipesError
 from trio_recipes.frontends.cli.exits import OK
 from trio_recipes.frontends.cli.outlet import STDOUT
+from trio_recipes.frontends.cli.parsing import check_project
 from trio_recipes.frontends.printable import counted, printable
 from trio_recipes.plainfile import why_unread
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+    from typing import TextIO
 
     from trio_recipes.sessions.exchange import Imported
+
+_FIRST = 1000
+"""Characters that are read of the first line: far more than it has."""
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -28,12 +34,11 @@ def main(options: Namespace) -> int:
     from trio_recipes.sessions.exchange import import_session  # noqa: PLC0415  not for --help
     from trio_recipes.store.base import open_store  # noqa: PLC0415
 
-    if options.project is not None and not Path(options.project).is_dir():
-        raise ConfigurationError(f"--project {options.project}: there is no such folder")
+    check_project(options.project)
     store = open_store(options.store)
     try:
         with Path(options.file).open(encoding="utf-8") as stream:
-            imported = import_session(store, stream, project=options.project)
+            imported = import_session(store, _lines(stream), project=options.project)
     except ArchiveError as error:
         raise ArchiveError(f"{options.file}: {error}; `trio-recipes export` writes such files") from None
     except RecipesError:
@@ -44,6 +49,15 @@ def main(options: Namespace) -> int:
         raise ArchiveError(f"{options.file}: can't be read: {why_unread(error)}") from error
     _tell(imported, store.standing(imported.session_id).created["project_path"])
     return OK
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    """The lines of a file; the first one of an archive is short, and who reads a device to its end reads for ever."""
+    first = stream.readline(_FIRST)
+    if len(first) == _FIRST:
+        raise ArchiveError("line 1: this is no session that trio-recipes exported")
+    yield first
+    yield from stream
 
 
 def _tell(imported: Imported, project: str) -> None:

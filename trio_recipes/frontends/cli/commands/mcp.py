@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trio_recipes.errors import ConfigurationError
 from trio_recipes.frontends.cli.outlet import STDERR
-from trio_recipes.frontends.cli.parsing import seconds
+from trio_recipes.frontends.cli.parsing import check_project, seconds
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -46,8 +45,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def main(options: Namespace) -> int:
     """Serve until a signal comes, or the client has gone; returns the exit code."""
-    if options.project is not None and not Path(options.project).is_dir():
-        raise ConfigurationError(f"--project {options.project}: there is no such folder")
+    check_project(options.project)
     try:
         return _serve_http(options) if options.http else _serve_wire(options)
     except ModuleNotFoundError as missing:

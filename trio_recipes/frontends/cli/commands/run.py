@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trio_recipes.errors import ConfigurationError
 from trio_recipes.frontends.cli.detach import start_detached
+from trio_recipes.frontends.cli.parsing import check_project
 from trio_recipes.frontends.cli.running import add_running_options, given_limits, idle_settings, refuse_secrets, tell
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ def main(options: Namespace) -> int:
     """Run it to its end, here or in the background."""
     if options.detach:
         return start_detached(options)
-    if options.project is not None and not Path(options.project).is_dir():
-        raise ConfigurationError(f"--project {options.project}: there is no such folder")
+    check_project(options.project)
     from trio_recipes.frontends.cli.execution import execute  # noqa: PLC0415  trio: not for --help
     from trio_recipes.frontends.cli.variables import given_variables  # noqa: PLC0415
     from trio_recipes.language.load import load_recipe  # noqa: PLC0415
