@@ -163,6 +163,7 @@ def test_folders_in_folders_count_and_links_make_no_circles(tmp_path: Path) -> N
     defined(tmp_path / "design", "---\nname: painter\n---\nPaint.", "painter")
     defined(tmp_path / "design/more", "---\nname: same\n---\nbelow", "same")
     (tmp_path / "design" / "circle").symlink_to(tmp_path)
+    defined(tmp_path / ".git/hooks", "---\nname: hook\n---\n", "hook")  # collections are cloned, too
     closed = tmp_path / "closed"
     defined(closed, "---\nname: hidden\n---\n", "hidden")
     closed.chmod(0)

@@ -77,9 +77,9 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Folders from the top, in order; links between them are not followed, and so make no circles."""
+    """Folders from the top, in order, but hidden ones (of checkouts, say); links are not followed: no circles."""
     for place, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield place, folders, names
 
 
