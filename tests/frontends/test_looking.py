@@ -76,6 +76,16 @@ def test_show_draws_the_tree(finished: str, capfd: pytest.CaptureFixture[str]) -
     assert "\n↷ never  (bash, skipped)" in text
 
 
+def test_show_has_the_passes_of_a_loop_in_their_order(tmp_path: Path) -> None:
+    """In which order those of a parallel loop begin is left to chance."""
+    steps = "- {id: loop, foreach: '{{items}}', parallel: true, type: bash, command: 'true'}"
+    recipe = write_recipe(tmp_path, steps, head=f"context: {{items: {list(range(12))}}}")
+    assert invoke("run", recipe, cwd=tmp_path).returncode == 0
+    lines = invoke("show", "@last").stdout.splitlines()
+    numbers = [line.split()[1] for line in lines if "[" in line]
+    assert numbers == [f"[{number}]" for number in range(12)]
+
+
 def test_show_prints_one_output(finished: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["show", finished, "--output", "loop[1]"]) == 0
     assert capfd.readouterr().out == "b\n"

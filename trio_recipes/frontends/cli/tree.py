@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -85,10 +86,16 @@ def _clock(at: int) -> str:
 
 @define
 class _Node:
-    """A scope and those below it, in the order in which they began."""
+    """A scope and those below it: passes of a loop by their numbers, all else in the order in which they began."""
 
     record: Record
     children: list[_Node] = field(factory=list)
+
+    @property
+    def number(self) -> float:
+        """Of a pass of a loop, whose path ends in it; the steps of its ``finally`` come behind all passes."""
+        name = _name(self.record.path)
+        return int(name[1:-1]) if name.startswith("[") else math.inf
 
 
 def _tree(history: History) -> Iterator[str]:
@@ -107,7 +114,7 @@ def _tree(history: History) -> Iterator[str]:
 def _lines(node: _Node, history: History, depth: int) -> Iterator[str]:
     yield "  " * depth + _line(node.record, history)
     elided = 0
-    for number, child in enumerate(node.children):
+    for number, child in enumerate(sorted(node.children, key=lambda child: child.number)):
         if number >= MAX_SIBLINGS and child.record.status is ScopeStatus.COMPLETED:
             elided += 1
         else:
@@ -117,12 +124,15 @@ def _lines(node: _Node, history: History, depth: int) -> Iterator[str]:
 
 
 def _line(record: Record, history: History) -> str:
-    status = status_of(record, history)
-    parent = outer(record.path)
-    name = record.path[len(parent) :].lstrip("/")
+    status, name = status_of(record, history), _name(record.path)
     facts = [record.kind, *_facts(record, status)]
     why = f": {in_one_line(record.failure.message)}" if record.failure else ""
     return f"{MARKS[status]} {printable(name)}  ({', '.join(facts)}){why}"
+
+
+def _name(path: str) -> str:
+    """What a path has more than that of the scope around it."""
+    return path[len(outer(path)) :].lstrip("/")
 
 
 def _facts(record: Record, status: ScopeStatus) -> Iterator[str]:
