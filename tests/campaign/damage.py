@@ -226,6 +226,12 @@ class Ruin:
             self.victims[f"{name}, tidied"] = session = place.run(recipe, VICTIMS[name]).session_id
             self._tidy(session)
         eventually(self._is_at_rest, "the watchmen of the runners that were killed")
+        for session in self.victims.values():
+            _copy(self.lab.store / "sessions" / session, self._backup(session))
+
+    def _backup(self, session: str) -> Path:
+        """Each victim as it was left: `list` tidies the logs of all sessions away."""
+        return self.lab.root / "victims" / session
 
     def _is_at_rest(self) -> bool:
         layout = open_store(str(self.lab.store)).layout
@@ -241,8 +247,8 @@ class Ruin:
         chance = random.Random(f"{seed}/{number}")
         name, damage = chance.choice([*self.victims]), chance.choice(DAMAGES)
         session = self.victims[name]
-        folder, backup = self.lab.store / "sessions" / session, self.lab.root / "backup"
-        _copy(folder, backup)
+        folder, backup = self.lab.store / "sessions" / session, self._backup(session)
+        _copy(backup, folder)
         try:
             file = chance.choice([file for file in sorted(backup.iterdir()) if file.stat().st_size])
             damaged = damage.do(bytearray(file.read_bytes()), chance)
@@ -252,7 +258,6 @@ class Ruin:
             return [f"{what}: {problem}" for problem in [*problems, *self._problems(session)]]
         finally:
             _copy(backup, folder)
-            shutil.rmtree(backup)
             os.mkfifo(folder / "wake", 0o600)
 
     def _misled(self, session: str, backup: Path, name: str, damaged: bytes) -> list[str]:
