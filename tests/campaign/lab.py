@@ -154,6 +154,17 @@ class Lab:
         """The session's database."""
         return open_store(str(self.store)).file(session_id)
 
+    def freeze(self, runner: Runner) -> None:
+        """SIGSTOP, between two commits: one in the middle of a commit would keep everybody else from writing."""
+        file = self.file(runner.session_id)
+        connection = file.connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            runner.signal(signal.SIGSTOP)
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+
     def stamped(self, session_id: str) -> list[Stamped]:
         """A session's durable events."""
         file = self.file(session_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 
 import pytest
@@ -133,7 +132,7 @@ def test_a_runner_killed_right_after_it_asked_loses_nothing(lab: Lab) -> None:
 def test_a_decision_outlives_the_runner_that_did_not_see_it(lab: Lab, verb: str, status: str) -> None:
     runner = lab.run(staged(lab), "--wait-approval")
     eventually(lambda: waiting(lab))
-    runner.signal(signal.SIGSTOP)
+    lab.freeze(runner)
     assert lab.command(verb, runner.session_id, "make").code == 0
     late = lab.command("approve", runner.session_id, "make")
     assert late.code == 2

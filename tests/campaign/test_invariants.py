@@ -33,7 +33,7 @@ def held_at_a(lab: Lab, *steps: dict[str, Any], **content: Any) -> Runner:
 
 def test_an_acknowledged_request_survives_the_death_of_its_runner(lab: Lab) -> None:
     runner = held_at_a(lab, lab.step("b"))
-    runner.signal(signal.SIGSTOP)  # it can neither notice nor answer
+    lab.freeze(runner)  # it can neither notice nor answer
     lab.cancel(runner.session_id)
     assert lab.manager.get_cancellation_status(runner.session_id, lab.root) is CancellationStatus.REQUESTED
     assert lab.answers(runner.session_id) == [(1, None)]

@@ -1,6 +1,7 @@
 """What a command leaves running when it ends well: listed, listened to, stopped with its session."""
 
 import signal
+from pathlib import Path
 
 import trio
 
@@ -45,9 +46,13 @@ async def test_silent_daemons_are_found_by_their_mark(lab: Lab) -> None:
         assert lab.trees.background("session") == ()
 
 
-async def test_late_output_is_marked_as_such(lab: Lab) -> None:
+async def test_late_output_is_marked_as_such(lab: Lab, tmp_path: Path) -> None:
+    wait = "until [ -e {0} ]; do sleep 0.02; done"
+    said, ended = tmp_path / "said", tmp_path / "ended"
+    background = f"echo soon; touch {said}; {wait.format(ended)}; echo late; sleep 100"
     async with lab.trees:
-        await lab.bash("(echo soon; sleep 0.5; echo late; sleep 100) & echo early")
+        await lab.bash(f"({background}) & {wait.format(said)}; echo early")
+        ended.touch()
         await eventually(lambda: b"late" in lab.late["stdout"])
     assert sorted(lab.stdout.split()) == ["early", "soon"]
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.store.helpers import ID, a_session, ask, end, in_state, lock_in, resumed, run_by
-from trio_recipes.errors import SessionError, SessionNotFoundError, UnknownScopeError
+from trio_recipes.errors import SessionError, SessionNotFoundError, StoreWriteError, UnknownScopeError
 from trio_recipes.events import CancellationStatus, Level, SessionStatus
 from trio_recipes.progress.tables import Effect
+from trio_recipes.store import database
 from trio_recipes.store.requests import answer_of, delivered
 from trio_recipes.store.sqlite import SqliteStore
 
@@ -23,6 +24,16 @@ def test_a_request_shows_at_once_and_before_its_owner_has_seen_it(store: SqliteS
     assert (ack.accepted, ack.effect, ack.level) == (True, Effect.RAISE, Level.GRACEFUL)
     assert store.standing(ID).cancellation is CancellationStatus.REQUESTED
     assert store.standing(ID).status is SessionStatus.CANCELLING
+
+
+def test_a_file_that_somebody_keeps_locked_is_told_as_that(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening = run_by(store, lock_in(store))
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
+    opening.connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreWriteError, match="keeps its file locked, and nothing was changed: try again"):
+        ask(opening.file, "a")
+    opening.connection.execute("ROLLBACK")
+    assert ask(opening.file, "a").accepted
 
 
 def test_the_same_id_is_the_same_request(store: SqliteStore) -> None:

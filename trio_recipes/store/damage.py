@@ -75,6 +75,11 @@ def unwritable(database: Path, error: Exception) -> StoreUnusableError | StoreWr
     """What to raise if a transaction failed: is it the file, or the disk below it?"""
     if _says_damage(error):
         return damaged(database, error)
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        return StoreWriteError(
+            f"session {database.parent.name}: another process keeps its file locked, and nothing was changed: try "
+            "again. A runner that was stopped (Ctrl+Z, SIGSTOP) in the middle of a commit does so: continue or kill it"
+        )
     return StoreWriteError(
         f"session {database.parent.name}: {error}; see to the disk of {database.parents[2]}, then resume"
     )
