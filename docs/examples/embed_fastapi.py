@@ -67,7 +67,7 @@ OurRuntime = Annotated[Runtime, Depends(runtime_of)]
 
 
 @app.exception_handler(SessionNotFoundError)
-async def not_found(_request: Request, error: SessionNotFoundError) -> JSONResponse:
+def not_found(_request: Request, error: SessionNotFoundError) -> JSONResponse:
     """For every route that is about a session."""
     return JSONResponse({"detail": str(error)}, 404)
 

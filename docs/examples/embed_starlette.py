@@ -48,7 +48,7 @@ async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         yield
 
 
-async def not_found(_request: Request, error: Exception) -> Response:
+def not_found(_request: Request, error: Exception) -> Response:
     """For every route that is about a session."""
     return JSONResponse({"detail": str(error)}, 404)
 

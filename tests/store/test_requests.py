@@ -36,6 +36,22 @@ def test_a_file_that_somebody_keeps_locked_is_told_as_that(store: SqliteStore, m
     assert ask(opening.file, "a").accepted
 
 
+def test_a_request_that_is_made_while_others_are_read_is_no_damage(store: SqliteStore) -> None:
+    opening = run_by(store, lock_in(store))
+    ask(opening.file, "a")
+    asked: list[str] = []
+
+    def ask_in_between(statement: str) -> None:
+        if "FROM owner" in statement and not asked:
+            asked.append(statement)
+            ask(opening.file, "b")
+
+    opening.connection.set_trace_callback(ask_in_between)
+    assert [row.id for row in opening.file.unanswered(opening.connection)] == ["a"]
+    assert [row.id for row in opening.file.unanswered(opening.connection)] == ["a", "b"]
+    assert asked
+
+
 def test_the_same_id_is_the_same_request(store: SqliteStore) -> None:
     opening = run_by(store, lock_in(store))
     first, again = ask(opening.file, "a"), ask(opening.file, "a")

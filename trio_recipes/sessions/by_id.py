@@ -97,7 +97,7 @@ class ById:
         if running is not None:
             async with aclosing(running.events(after)) as events:
                 async for stamped in events:
-                    yield stamped
+                    yield stamped  # noqa: ASYNC119  whoever leaves us early closes us, and so it
             return
         while found := await read_events(self.store.file(name), after):
             for stamped in found:

@@ -81,7 +81,7 @@ class Threads:
                 in_thread, abandon_on_cancel=True, limiter=cast(trio.CapacityLimiter, berth), thread_name=name
             )
         except trio.Cancelled:
-            await self._see_off(berth, call)
+            await self._see_off(berth, call)  # noqa: ASYNC102  shielded and bounded in there
             if berth.is_taken:
                 doing = describe()
                 where = f" runs on at {doing.stack[-1]}" if doing.stack else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from trio_recipes.errors import SessionNotFoundError, StoreTooNewError, StoreUnusableError
@@ -11,7 +12,7 @@ from trio_recipes.statuses import LIFECYCLE
 from trio_recipes.store import damage, sums
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
 SCHEMA_VERSION: Final = 3
@@ -216,6 +217,19 @@ def connect_to_look(file: Path, durability: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Generator[None]:
+    """Have all statements within see the same rows, whoever writes in between."""
+    is_within = connection.in_transaction
+    if not is_within:
+        connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if not is_within:
+            connection.rollback()
 
 
 def _has_log(file: Path) -> bool:

@@ -57,15 +57,16 @@ class Claim(NamedTuple):
     epoch: int
 
 
-def _telling_damage(
-    read: Callable[Concatenate[SessionFile, P], T],
-) -> Callable[Concatenate[SessionFile, P], T]:
-    """Where a file says what no session can say, that session is damaged."""
+def _in_one_look(
+    read: Callable[Concatenate[SessionFile, sqlite3.Connection, P], T],
+) -> Callable[Concatenate[SessionFile, sqlite3.Connection, P], T]:
+    """All that is read belongs together; where it says what no session can say, that session is damaged."""
 
     @wraps(read)
-    def told(self: SessionFile, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def told(self: SessionFile, connection: sqlite3.Connection, /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return read(self, *args, **kwargs)
+            with database.snapshot(connection):
+                return read(self, connection, *args, **kwargs)
         except damage.NONSENSE as error:
             raise self.damaged(error) from error
 
@@ -221,7 +222,7 @@ class SessionFile(NamedTuple):
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    @_telling_damage
+    @_in_one_look
     def standing(self, connection: sqlite3.Connection) -> Standing:
         """Where the session stands, as of this connection's transaction.
 
@@ -244,18 +245,18 @@ class SessionFile(NamedTuple):
             raise ValueError("a time that can't be")
         return standing
 
-    @_telling_damage
+    @_in_one_look
     def lifecycle(self, connection: sqlite3.Connection) -> list[Row]:
         """The few events from which a session's standing is derived, in order."""
         return records.lifecycle(connection, self.session_id)
 
-    @_telling_damage
+    @_in_one_look
     def owner(self, connection: sqlite3.Connection) -> tuple[int, str | None, dict[str, Any]]:
         """Epoch, runner (None if nobody) and the runner's description."""
         head = records.head(connection, self.session_id)
         return head.epoch, head.runner, damage.mapping(head.body)
 
-    @_telling_damage
+    @_in_one_look
     def unanswered(self, connection: sqlite3.Connection, after: int = 0) -> list[RequestRow]:
         """Requests that no owner has answered, in order.
 
@@ -264,13 +265,13 @@ class SessionFile(NamedTuple):
         """
         return [row for row in records.requests(connection, self.session_id, after) if row.answer is None]
 
-    @_telling_damage
+    @_in_one_look
     def request(self, connection: sqlite3.Connection, which: int | str) -> RequestRow | None:
         """The request of a number or an id, or None."""
         found = records.requests(connection, self.session_id)
         return next((row for row in found if which in (row.number, row.id)), None)
 
-    @_telling_damage
+    @_in_one_look
     def rows(self, connection: sqlite3.Connection, after: int = 0, limit: int = -1) -> list[EventRow]:
         """Events with a ``seq`` above ``after``.
 
@@ -288,7 +289,7 @@ class SessionFile(NamedTuple):
         found = records.newest(connection, self.session_id, "event <> 'output'")
         return found[0] if found else 0
 
-    @_telling_damage
+    @_in_one_look
     def is_over(self, connection: sqlite3.Connection, path: str) -> bool | None:
         """Whether the scope at ``path`` has ended; None if it has not begun."""
         condition = "path = ? AND event IN ('scope_started', 'scope_finished')"

@@ -92,7 +92,7 @@ class Subscriptions:
             scope.cancel(reason="the client unsubscribed")
         return EmptyResult()
 
-    async def _tell(
+    async def _tell(  # noqa: ASYNC114  started by name, once
         self, session: ServerSession, uri: str, scope: trio.CancelScope, task_status: trio.TaskStatus[None]
     ) -> None:
         try:
