@@ -145,7 +145,8 @@ def test_the_command_tells_programs_in_json() -> None:
     with command("--json", "--every", "0", "--stall-after", "1") as process:
         url = json.loads(line_of(process))["base_url"]
         with httpx2.stream("POST", f"{url}/messages", json={"messages": MESSAGES, "stream": True}) as response:
-            assert any("one" in line for line in response.iter_lines() if "text_delta" in line) is True
+            lines = response.iter_lines()  # kept: the end of the iterator closes the connection
+            assert any("one" in line for line in lines if "text_delta" in line) is True
             told = [json.loads(line_of(process)) for _ in range(2)]  # while the client is there
         told.append(json.loads(line_of(process)))
     assert [(each["request"], each["outcome"]) for each in told] == [(1, "answering"), (1, "answering"), (1, "left")]
