@@ -41,7 +41,7 @@ def _case(bench: Bench, runtime: Runtime, waiting: Waiting, depth: int, leaves: 
     recipe = nested(bench.folder / f"nested-{depth}-{leaves}", "wait", depth, leaves)
     tree = bare.nested(depth, bare.fan(leaves))  # as with us: a node per recipe, the loop, and its passes
     ours = partial(measure, runtime, recipe, waiting, leaves)
-    return Case((row,), ours, partial(bare.cancel, tree), bench.pick(15, 2))
+    return Case((row,), ours, partial(bare.cancel, tree), bench.pick(45 if leaves == 1 else 15, 2))
 
 
 def _draw(results: Sequence[Result]) -> Sequence[Figure]:

@@ -33,7 +33,7 @@ def _case(bench: Bench, runtime: Runtime, waiting: Waiting, width: int) -> Case:
         f"cancel of {width:,} waiting tasks → the last scope has ended", "ended", BARE, "bare", (Times(2),), size=width
     )
     durable = Row(f"cancel of {width:,} waiting tasks → `cancelled` is durable", "durable", BARE, "bare")
-    few = bench.pick(5, 1) if width > 100 else bench.pick(15, 4)
+    few = bench.pick(5, 1) if width > 100 else bench.pick(45 if width <= 10 else 15, 4)  # the short ones scatter
     tree = bare.within(bare.fan(width))
     ours = partial(measure, runtime, parallel("wait", width), waiting, width)
     return Case((ended, durable), ours, partial(bare.cancel, tree), few)
